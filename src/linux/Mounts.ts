@@ -1,0 +1,51 @@
+/** Mounts of the daemon's mount namespace. */
+import { Context, type Effect } from "effect"
+import type { LinuxError } from "./LinuxError.ts"
+
+export type MountFlag =
+  | "ro"
+  | "nosuid"
+  | "nodev"
+  | "noexec"
+  | "bind"
+  | "rec"
+  | "remount"
+  | "private"
+  | "slave"
+  | "shared"
+  | "unbindable"
+
+export interface MountRequest {
+  readonly source: string
+  readonly target: string
+  /** File system type; "" for bind mounts and propagation changes. */
+  readonly type: string
+  readonly flags: ReadonlyArray<MountFlag>
+  /** File system options ("lowerdir=…"); under one page. */
+  readonly data: string
+}
+
+/** A line of /proc/self/mountinfo (proc(5)). */
+export interface MountEntry {
+  readonly id: number
+  readonly parent: number
+  readonly root: string
+  readonly target: string
+  readonly options: ReadonlyArray<string>
+  /** "shared:N", "master:N", "propagate_from:N", "unbindable". */
+  readonly propagation: ReadonlyArray<string>
+  readonly type: string
+  readonly source: string
+  readonly superOptions: ReadonlyArray<string>
+}
+
+export class Mounts extends Context.Service<
+  Mounts,
+  {
+    readonly mount: (request: MountRequest) => Effect.Effect<void, LinuxError>
+    /** `detach` is MNT_DETACH. Links are not followed. EINVAL: not a mount point. */
+    readonly unmount: (target: string, options?: { readonly detach?: boolean }) => Effect.Effect<void, LinuxError>
+    /** Every mount of the namespace in mount order, optionally only those at or below a path. */
+    readonly list: (below?: string) => Effect.Effect<ReadonlyArray<MountEntry>, LinuxError>
+  }
+>()("cricket/linux/Mounts") {}

@@ -1,0 +1,29 @@
+/** Namespaces of pods: made by the daemon, pinned as bind mounts, so no process has to live in them. */
+import { Context, type Effect } from "effect"
+import type { LinuxError } from "./LinuxError.ts"
+
+export type PinnedKind = "net" | "ipc" | "uts"
+
+export interface PinRequest {
+  /** The namespaces to make. Each is bound over `path`, an existing empty file. */
+  readonly namespaces: ReadonlyArray<{ readonly kind: PinnedKind; readonly path: string }>
+  /** Set in the new UTS namespace when there is one. */
+  readonly hostname?: string
+  /** Written below /proc/sys from inside the new namespaces; key in slash form ("net/ipv4/ip_forward"). */
+  readonly sysctls: ReadonlyArray<{ readonly path: string; readonly value: string }>
+}
+
+export class Namespaces extends Context.Service<
+  Namespaces,
+  {
+    /**
+     * Unshares, brings loopback up in a new network namespace, sets hostname and sysctls, pins, and returns the thread
+     * to its own namespaces, in one synchronous block of about a millisecond. On failure nothing stays pinned.
+     */
+    readonly pin: (request: PinRequest) => Effect.Effect<void, LinuxError>
+    /** Unmounts (detached) and removes the pin. Succeeds when it is gone. */
+    readonly unpin: (path: string) => Effect.Effect<void, LinuxError>
+    /** True while `path` still is a pinned namespace of that kind (nsfs), false after a reboot or an unpin. */
+    readonly isPinned: (path: string) => Effect.Effect<boolean, LinuxError>
+  }
+>()("cricket/linux/Namespaces") {}
