@@ -1,0 +1,44 @@
+/** Writable layers of containers and pods, and their overlay mounts. */
+import { Context, type Effect } from "effect"
+import type { StoreError } from "./StoreError.ts"
+
+export interface NewContainerLayer {
+  /** 64 hex digits: the CRI container or sandbox id. */
+  readonly id: string
+  readonly name: string
+  /** The image whose top layer lies below. */
+  readonly imageId: string
+  /** Owner's JSON, kept in containers.json ("pod-id", "container-name" …). */
+  readonly metadata: string
+}
+
+export interface StoredContainer {
+  readonly id: string
+  readonly names: ReadonlyArray<string>
+  readonly imageId: string
+  readonly layerId: string
+  readonly metadata: string
+  readonly createdMs: number
+}
+
+export class ContainerStore extends Context.Service<
+  ContainerStore,
+  {
+    /** No I/O. */
+    readonly list: Effect.Effect<ReadonlyArray<StoredContainer>>
+    /** Makes the record and its empty writable layer. */
+    readonly create: (request: NewContainerLayer) => Effect.Effect<StoredContainer, StoreError>
+    /** Mounts the overlay and answers the root file system's path; mounting again answers the same path. */
+    readonly mount: (id: string) => Effect.Effect<string, StoreError>
+    /** Succeeds when it is not mounted or unknown. */
+    readonly unmount: (id: string) => Effect.Effect<void, StoreError>
+    /** Unmounts, removes the writable layer and the record; succeeds when it is gone, repairs what a crash left half-done. */
+    readonly remove: (id: string) => Effect.Effect<void, StoreError>
+    /** Persistent directory of a container for its owner (config.json, records). Made by `create`. */
+    readonly directory: (id: string) => string
+    /** Directory on tmpfs for run-time files. Made by `create`. */
+    readonly runDirectory: (id: string) => string
+    /** Bytes and inodes of the writable layer. */
+    readonly usage: (id: string) => Effect.Effect<{ readonly bytes: bigint; readonly inodes: bigint }, StoreError>
+  }
+>()("cricket/store/ContainerStore") {}
