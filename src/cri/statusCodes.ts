@@ -1,0 +1,64 @@
+/**
+ * The one table from typed errors to gRPC codes. To let an RPC fail with a new error: join its class to `RpcError` and
+ * add its row; the compiler refuses a class without a row, a row without a class, and a handler with any other error.
+ * The code says how the kubelet goes on (docs of k8s.io/cri-api): NotFound is "already gone", Unavailable is "ask again".
+ */
+import { status } from "@grpc/grpc-js"
+import { Cause, Option } from "effect"
+import type { InvalidRequest, ResponseTooLarge, StillRecovering } from "./CriError.ts"
+import { redactText } from "./redact.ts"
+
+export type RpcError = StillRecovering | InvalidRequest | ResponseTooLarge
+
+const codes: Record<RpcError["_tag"], status> = {
+  StillRecovering: status.UNAVAILABLE,
+  InvalidRequest: status.INVALID_ARGUMENT,
+  ResponseTooLarge: status.RESOURCE_EXHAUSTED
+}
+
+export interface RpcStatus {
+  readonly code: status
+  /** The code as its protobuf name ("NOT_FOUND"), for logs. */
+  readonly name: string
+  /** What the client reads: the error's message, well-formed, without secrets, at most 4096 characters. */
+  readonly details: string
+}
+
+// The message travels percent-encoded in an HTTP/2 header and ends up in pod events.
+const maxDetails = 4096
+
+const makeStatus = (code: status, text: string): RpcStatus => {
+  const details = redactText(text).toWellFormed()
+  return {
+    code,
+    name: status[code],
+    details: details.length > maxDetails ? `${details.slice(0, maxDetails - 1).toWellFormed()}…` : details
+  }
+}
+
+/**
+ * A failure keeps its message; a defect's text stays in the log, since nobody wrote it for a client to read; a cause of
+ * nothing but interrupts means that the client has gone or the daemon ends.
+ */
+export const statusOf = (cause: Cause.Cause<RpcError>): RpcStatus => {
+  const error = Cause.findErrorOption(cause)
+  if (Option.isSome(error)) return makeStatus(codes[error.value._tag], error.value.message)
+  if (Cause.hasInterruptsOnly(cause)) return makeStatus(status.CANCELLED, "cancelled")
+  return makeStatus(status.INTERNAL, "internal error; cricket's log has the details")
+}
+
+/** Messages from the error down its `cause` and `reason` links, outermost first, without repetitions. */
+export const causeChain = (error: unknown): ReadonlyArray<string> => {
+  const chain: Array<string> = []
+  const seen = new Set<unknown>()
+  let current = error
+  while (current !== undefined && current !== null && !seen.has(current)) {
+    seen.add(current)
+    const message = current instanceof Error ? current.message : typeof current === "string" ? current : undefined
+    if (message !== undefined && message !== "" && !chain.some((above) => above.includes(message))) chain.push(message)
+    if (typeof current !== "object") break
+    const { cause, reason } = current as { readonly cause?: unknown; readonly reason?: unknown }
+    current = cause ?? reason
+  }
+  return chain
+}
