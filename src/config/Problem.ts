@@ -16,7 +16,7 @@ const line = (text: string, number: number): string => (text.split("\n")[number 
 /** Tabs stay tabs so that the caret stands below its text in any terminal; every other character becomes one blank. */
 const blank = (text: string): string => Array.from(text, (character) => (character === "\t" ? "\t" : " ")).join("")
 
-/** `file:line:column` for files, the variable or flag otherwise. */
+/** `file:line:column` for files, else the name of the source. */
 export const renderPlace = (at: Place): string =>
   at.source.kind === "file" ? `${at.source.name}:${at.line}:${at.column}` : at.source.name
 

@@ -1,29 +1,9 @@
 /** The configuration of a running daemon: every option with its final value, typed by the option table. */
 import { Context, Layer } from "effect"
-import { type SettingsPatch, type SettingsShape, root } from "./table/tables.ts"
-import type { SectionPatch, SectionValue } from "./table/option.ts"
-import { defaultsOf, overlay } from "./values.ts"
+import { defaultSettings, patchSettings } from "./document.ts"
+import type { SettingsPatch, SettingsShape } from "./table/tables.ts"
 
-type Document = SectionValue<typeof root.members>
-
-const toSettings = (document: Document): SettingsShape => {
-  const { api, runtime, checkpoint_restore, image, network, metrics, tracing, stats, nri, ...crio } = document
-  return { crio, api, runtime, checkpoint_restore, image, network, metrics, tracing, stats, nri }
-}
-
-const toDocument = ({ crio, ...tables }: SettingsShape): Document => ({ ...crio, ...tables })
-
-const toDocumentPatch = ({ crio = {}, ...tables }: SettingsPatch): SectionPatch<typeof root.members> => ({
-  ...crio,
-  ...tables
-})
-
-/** What holds where nothing is configured. */
-export const defaultSettings: SettingsShape = toSettings(defaultsOf(root.members))
-
-/** Settings with some options changed; a handler in the patch replaces the built-in one of its name. */
-export const patchSettings = (settings: SettingsShape, patch: SettingsPatch): SettingsShape =>
-  toSettings(overlay(root.members, toDocument(settings), toDocumentPatch(patch)))
+export type { SettingsPatch, SettingsShape } from "./table/tables.ts"
 
 /**
  * All options by table, keys spelled as in TOML: `settings.crio.root`, `settings.api.listen`,

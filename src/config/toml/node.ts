@@ -5,8 +5,8 @@ export interface Source {
   /** A file's path, `environment` or `command line`. */
   readonly name: string
   readonly text: string
-  /** Files have line and column in their messages; a flag or a variable is its own line. */
-  readonly kind: "file" | "environment" | "flag"
+  /** Messages give line and column in a file; a variable, a flag or a file as a whole has neither. */
+  readonly kind: "file" | "whole"
 }
 
 /** A stretch of one line of a source. Line and column start at 1; column and length count UTF-16 units. */
