@@ -4,6 +4,7 @@ import type { Collection, Members, Option, Reload, Section } from "./table/optio
 import { root, type SettingsShape } from "./table/tables.ts"
 import { printKey, printPath } from "./toml/print.ts"
 import { defaultsOfEntry, type Values } from "./values.ts"
+import { wrapWords } from "./wrap.ts"
 
 export interface TemplateOptions {
   /** Writes every key as a setting; otherwise those with their default value are comments. */
@@ -18,16 +19,7 @@ const comment = (text: string): string =>
     .map((line) => (line === "" ? "#" : `# ${line}`))
     .join("\n")
 
-/** Prose as comment lines of limited width. */
-const prose = (text: string): string => {
-  const lines: Array<string> = [""]
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1) ?? ""
-    if (line !== "" && line.length + word.length + 3 > width) lines.push(word)
-    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`
-  }
-  return comment(lines.join("\n"))
-}
+const prose = (text: string): string => comment(wrapWords(text, width - 2).join("\n"))
 
 const spellFlag = (flag: string): string => (flag.length === 1 ? `-${flag}` : `--${flag}`)
 
