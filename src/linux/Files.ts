@@ -1,5 +1,6 @@
 /** Files and directories of the host: the part of the seam through which every record, log and cgroup file passes. */
-import { Context, type Effect, type Scope, type Stream } from "effect"
+import { Context, type Effect, Layer, type Scope, type Stream } from "effect"
+import { makeFiles } from "./internal/files.ts"
 import type { LinuxError } from "./LinuxError.ts"
 
 export type FileKind = "file" | "directory" | "symlink" | "fifo" | "socket" | "character" | "block"
@@ -104,4 +105,6 @@ export class Files extends Context.Service<
      */
     readonly watch: (directory: string) => Stream.Stream<string, LinuxError>
   }
->()("cricket/linux/Files") {}
+>()("cricket/linux/Files") {
+  static readonly layer = Layer.sync(Files, makeFiles)
+}
