@@ -1,0 +1,77 @@
+/** What is kept on disk of a container: all that ContainerStatus answers, and a row for all it holds of the host. */
+import { Schema } from "effect"
+import { ContainerState } from "./ContainerState.ts"
+import { Labels, type PodRecord } from "./PodRecord.ts"
+import { Resource } from "./Resource.ts"
+
+const Int64 = Schema.BigIntFromString
+
+/** CRI LinuxContainerResources; 0 and "" mean "not set". */
+export const ContainerResources = Schema.Struct({
+  cpuPeriod: Int64,
+  cpuQuota: Int64,
+  cpuShares: Int64,
+  memoryLimitInBytes: Int64,
+  oomScoreAdj: Int64,
+  cpusetCpus: Schema.String,
+  cpusetMems: Schema.String,
+  hugepageLimits: Schema.Array(Schema.Struct({ pageSize: Schema.String, limit: Int64 })),
+  unified: Labels,
+  memorySwapLimitInBytes: Int64
+})
+
+/** CRI Mount as the request gave it, echoed by ContainerStatus (kubelet finds the termination log by it). */
+export const MountRecord = Schema.Struct({
+  containerPath: Schema.String,
+  hostPath: Schema.String,
+  readonly: Schema.Boolean,
+  selinuxRelabel: Schema.Boolean,
+  /** CRI MountPropagation. */
+  propagation: Schema.Int,
+  recursiveReadOnly: Schema.Boolean
+})
+
+export const ContainerRecord = Schema.Struct({
+  version: Schema.Literal(1),
+  id: Schema.String,
+  podId: Schema.String,
+  /** The reserved name: `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`. */
+  name: Schema.String,
+  bootId: Schema.String,
+  metadata: Schema.Struct({ name: Schema.String, attempt: Schema.Int }),
+  labels: Labels,
+  annotations: Labels,
+  image: Schema.Struct({
+    /** ContainerConfig.image.image: what kubelet resolved, often an id. */
+    requested: Schema.String,
+    /** What the pod's author wrote. */
+    userSpecified: Schema.String,
+    runtimeHandler: Schema.String,
+    annotations: Labels,
+    id: Schema.String,
+    /** A repo digest where one is known, else the id. */
+    ref: Schema.String
+  }),
+  /** Absolute; "" without a log. */
+  logPath: Schema.String,
+  mounts: Schema.Array(MountRecord),
+  limits: Schema.NullOr(ContainerResources),
+  user: Schema.Struct({ uid: Schema.Int, gid: Schema.Int, groups: Schema.Array(Schema.Int) }),
+  /** Signal number that asks the process to stop. */
+  stopSignal: Schema.Int,
+  terminal: Schema.Boolean,
+  stdin: Schema.Boolean,
+  stdinOnce: Schema.Boolean,
+  /** Name of the handler that runs it, never "". */
+  handler: Schema.String,
+  bundle: Schema.String,
+  privileged: Schema.Boolean,
+  createdAtNs: Int64,
+  state: ContainerState,
+  resources: Schema.Array(Resource)
+})
+export type ContainerRecord = typeof ContainerRecord.Type
+
+/** CRI-O's spelling of a container's name. */
+export const containerName = (pod: PodRecord["metadata"], metadata: ContainerRecord["metadata"]): string =>
+  `k8s_${metadata.name}_${pod.name}_${pod.namespace}_${pod.uid}_${metadata.attempt}`

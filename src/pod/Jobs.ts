@@ -1,0 +1,86 @@
+/**
+ * Work that outlives the request that asked for it. A job is keyed by what it makes: asking again attaches to it and
+ * gets its result, a client that gives up only stops waiting. Jobs and named waits are listed at GET /debug/waits.
+ */
+import { Clock, Context, Deferred, Effect, Exit, FiberSet, Layer } from "effect"
+
+export interface Wait {
+  readonly name: string
+  readonly kind: "job" | "wait"
+  /** Milliseconds since it began. */
+  readonly ageMs: number
+}
+
+interface Running {
+  readonly name: string
+  readonly kind: Wait["kind"]
+  readonly sinceMs: number
+}
+
+export class Jobs extends Context.Service<
+  Jobs,
+  {
+    /**
+     * Runs `work` in the server's scope unless a job of that key runs already; either way waits for the result.
+     * Interrupting the caller leaves the job running.
+     */
+    readonly attach: <A, E, R>(key: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Names what this fiber waits for while it does. */
+    readonly waiting: (name: string) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    readonly list: Effect.Effect<ReadonlyArray<Wait>>
+  }
+>()("cricket/pod/Jobs") {
+  static readonly layer = Layer.effect(
+    Jobs,
+    Effect.gen(function* () {
+      const fibers = yield* FiberSet.make<void>()
+      // A key determines the type of its result: only calls that build the same object share one.
+      const jobs = new Map<string, Deferred.Deferred<unknown, unknown>>()
+      const running = new Set<Running>()
+
+      const listed =
+        (name: string, kind: Wait["kind"]) =>
+        <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+          Effect.acquireUseRelease(
+            Effect.map(Clock.currentTimeMillis, (sinceMs) => {
+              const entry: Running = { name, kind, sinceMs }
+              running.add(entry)
+              return entry
+            }),
+            () => self,
+            (entry) => Effect.sync(() => running.delete(entry))
+          )
+
+      const attach = <A, E, R>(key: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function* () {
+            const known = jobs.get(key)
+            if (known !== undefined) return yield* restore(Deferred.await(known as Deferred.Deferred<A, E>))
+            const result = yield* Deferred.make<A, E>()
+            jobs.set(key, result as Deferred.Deferred<unknown, unknown>)
+            yield* restore(work).pipe(
+              listed(key, "job"),
+              Effect.exit,
+              Effect.flatMap((exit: Exit.Exit<A, E>) =>
+                Effect.andThen(
+                  Effect.sync(() => jobs.delete(key)),
+                  Deferred.done(result, exit)
+                )
+              ),
+              Effect.asVoid,
+              FiberSet.run(fibers, { startImmediately: true })
+            )
+            return yield* restore(Deferred.await(result))
+          })
+        )
+
+      return Jobs.of({
+        attach,
+        waiting: (name) => listed(name, "wait"),
+        list: Effect.map(Clock.currentTimeMillis, (now) =>
+          Array.from(running, ({ name, kind, sinceMs }) => ({ name, kind, ageMs: now - sinceMs }))
+        )
+      })
+    })
+  )
+}

@@ -1,0 +1,117 @@
+/** Failures of the pod domain. Each message names the object; the gRPC edge gives each tag its code. */
+import { Schema } from "effect"
+
+const cause = Schema.optionalKey(Schema.Defect())
+
+export class PodNotFound extends Schema.TaggedError<PodNotFound>()("PodNotFound", { id: Schema.String }) {
+  override get message(): string {
+    return `pod sandbox ${JSON.stringify(this.id)} not found`
+  }
+}
+
+export class ContainerNotFound extends Schema.TaggedError<ContainerNotFound>()("ContainerNotFound", {
+  id: Schema.String
+}) {
+  override get message(): string {
+    return `container ${JSON.stringify(this.id)} not found`
+  }
+}
+
+/** A short id that more than one object has. */
+export class AmbiguousId extends Schema.TaggedError<AmbiguousId>()("AmbiguousId", {
+  id: Schema.String,
+  matches: Schema.Int
+}) {
+  override get message(): string {
+    return `id ${JSON.stringify(this.id)} is ambiguous: ${this.matches} objects start with it; give more of it`
+  }
+}
+
+/** The request itself is wrong; nothing was taken. */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
+  field: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `${this.field}: ${this.reason}`
+  }
+}
+
+/** The object's state does not allow what was asked. */
+export class WrongState extends Schema.TaggedError<WrongState>()("WrongState", {
+  object: Schema.String,
+  action: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `cannot ${this.action} ${this.object}: ${this.reason}`
+  }
+}
+
+/** Another object has the name and cannot be handed over. */
+export class NameReserved extends Schema.TaggedError<NameReserved>()("NameReserved", {
+  name: Schema.String,
+  holder: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `name ${this.name} is reserved by ${this.holder}: ${this.reason}`
+  }
+}
+
+/** A step of a start failed; what it had taken has been given back. */
+export class StepFailed extends Schema.TaggedError<StepFailed>()("StepFailed", {
+  object: Schema.String,
+  step: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `${this.object}: ${this.step}: ${text}`
+  }
+}
+
+/** Something could not be given back. Its row stays in the record and the release is tried again until it succeeds. */
+export class ReleaseFailed extends Schema.TaggedError<ReleaseFailed>()("ReleaseFailed", {
+  object: Schema.String,
+  resource: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `${this.object}: cannot release ${this.resource}: ${text}; it is tried again in the background`
+  }
+}
+
+/** A record could not be written: the step it announces was not taken. */
+export class RecordError extends Schema.TaggedError<RecordError>()("RecordError", {
+  path: Schema.String,
+  reason: Schema.String,
+  cause
+}) {
+  override get message(): string {
+    return `record ${this.path}: ${this.reason}`
+  }
+}
+
+/** An exec did not end in the time the request gave it; everything it started was killed. */
+export class ExecTimeout extends Schema.TaggedError<ExecTimeout>()("ExecTimeout", {
+  containerId: Schema.String,
+  seconds: Schema.Finite
+}) {
+  override get message(): string {
+    return `exec in container ${this.containerId}: command timed out after ${this.seconds} s`
+  }
+}
+
+export type PodError =
+  | PodNotFound
+  | ContainerNotFound
+  | AmbiguousId
+  | InvalidRequest
+  | WrongState
+  | NameReserved
+  | StepFailed
+  | ReleaseFailed
+  | RecordError
+  | ExecTimeout

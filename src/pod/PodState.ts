@@ -1,0 +1,41 @@
+/**
+ * The life of a pod sandbox.
+ *
+ *   Starting ──NetworkUp──► Ready ──StopRequested──► Stopping ──Stopped──► NotReady
+ *                             └────────────────Lost────────────────────────►┘
+ *
+ * A Starting pod is not listed; when its start fails its record goes. NotReady is final.
+ */
+import { Result, Schema } from "effect"
+
+export const PodState = Schema.TaggedUnion({
+  Starting: {},
+  Ready: {},
+  Stopping: {},
+  NotReady: { reason: Schema.String }
+})
+export type PodState = typeof PodState.Type
+
+export type PodEvent =
+  | { readonly _tag: "NetworkUp" }
+  | { readonly _tag: "StopRequested" }
+  | { readonly _tag: "Stopped" }
+  /** What the pod stands on is gone: its namespaces after a reboot, its pause process. */
+  | { readonly _tag: "Lost"; readonly reason: string }
+
+/** The next state, the same object when the event changes nothing, or the reason of refusal. */
+export const transition = (state: PodState, event: PodEvent): Result.Result<PodState, string> => {
+  switch (event._tag) {
+    case "NetworkUp":
+      return state._tag === "Starting" ? Result.succeed({ _tag: "Ready" }) : Result.fail(`it is ${state._tag}`)
+    case "StopRequested":
+      if (state._tag === "Starting") return Result.fail("it is still starting")
+      return Result.succeed(state._tag === "Ready" ? { _tag: "Stopping" } : state)
+    case "Stopped":
+      if (state._tag === "Starting" || state._tag === "Ready") return Result.fail(`it is ${state._tag}`)
+      return Result.succeed(state._tag === "Stopping" ? { _tag: "NotReady", reason: "stopped" } : state)
+    case "Lost":
+      if (state._tag === "Starting") return Result.fail("it is still starting")
+      return Result.succeed(state._tag === "NotReady" ? state : { _tag: "NotReady", reason: event.reason })
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * The pods and containers there are. Every change goes through the pod's lane, one at a time and for milliseconds:
+ * decide by the transition table, write the record, publish the new snapshot, wake whoever waits for it. Reads take
+ * the snapshot and do no I/O.
+ */
+import { Context, Deferred, Effect, Layer, Result, Semaphore } from "effect"
+import * as Container from "./ContainerState.ts"
+import type { ContainerRecord } from "./ContainerRecord.ts"
+import { ContainerNotFound, NameReserved, PodNotFound, type RecordError, WrongState } from "./PodError.ts"
+import type { PodRecord } from "./PodRecord.ts"
+import * as Pod from "./PodState.ts"
+import { Records } from "./Records.ts"
+import { type Resource, sameResource } from "./Resource.ts"
+
+/** Immutable; what is still starting or being created is in it too: `listed` leaves that out. */
+export interface Snapshot {
+  readonly pods: ReadonlyMap<string, PodRecord>
+  readonly containers: ReadonlyMap<string, ContainerRecord>
+}
+
+/** True for what List* and Status may show. */
+export const listed = (record: PodRecord | ContainerRecord): boolean =>
+  record.state._tag !== "Starting" && record.state._tag !== "Creating"
+
+export const containersOf = (snapshot: Snapshot, podId: string): ReadonlyArray<ContainerRecord> =>
+  Array.from(snapshot.containers.values()).filter((container) => container.podId === podId)
+
+export class Pods extends Context.Service<
+  Pods,
+  {
+    readonly snapshot: Effect.Effect<Snapshot>
+    readonly pod: (id: string) => Effect.Effect<PodRecord, PodNotFound>
+    readonly container: (id: string) => Effect.Effect<ContainerRecord, ContainerNotFound>
+    /** Writes the first record of a pod, with a row for all it is going to take. */
+    readonly begin: (pod: PodRecord) => Effect.Effect<void, NameReserved | RecordError>
+    /** The same for a container; refused unless its pod is Ready. */
+    readonly beginContainer: (
+      container: ContainerRecord
+    ) => Effect.Effect<void, NameReserved | PodNotFound | WrongState | RecordError>
+    /** Applies an event, with what else the record learns by it. */
+    readonly move: (
+      id: string,
+      event: Pod.PodEvent,
+      learned?: Partial<PodRecord>
+    ) => Effect.Effect<PodRecord, PodNotFound | WrongState | RecordError>
+    readonly moveContainer: (
+      id: string,
+      event: Container.ContainerEvent,
+      learned?: Partial<ContainerRecord>
+    ) => Effect.Effect<ContainerRecord, ContainerNotFound | WrongState | RecordError>
+    /** Takes rows out of the owner's record (pod or container) after their release. Unknown owner: nothing to do. */
+    readonly released: (ownerId: string, rows: ReadonlyArray<Resource>) => Effect.Effect<void, RecordError>
+    /** The end of a record that holds nothing any more; frees the name. */
+    readonly forget: (ownerId: string) => Effect.Effect<void, RecordError>
+    /** Waits until the container satisfies the predicate; fails when it goes. */
+    readonly awaitContainer: (
+      id: string,
+      predicate: (container: ContainerRecord) => boolean
+    ) => Effect.Effect<ContainerRecord, ContainerNotFound>
+    /** At start: takes over what the records on disk say; recovery then corrects it by events. */
+    readonly adopt: (pods: ReadonlyArray<PodRecord>, containers: ReadonlyArray<ContainerRecord>) => Effect.Effect<void>
+  }
+>()("cricket/pod/Pods") {
+  static readonly layer = Layer.effect(
+    Pods,
+    Effect.gen(function* () {
+      const records = yield* Records
+      let current: Snapshot = { pods: new Map(), containers: new Map() }
+      const lanes = new Map<string, Semaphore.Semaphore>()
+      const changed = new Map<string, Deferred.Deferred<void>>()
+
+      const publishPod = (pod: PodRecord) => {
+        current = { ...current, pods: new Map(current.pods).set(pod.id, pod) }
+      }
+      const publishContainer = (container: ContainerRecord) => {
+        current = { ...current, containers: new Map(current.containers).set(container.id, container) }
+        wake(container.id)
+      }
+      const wake = (containerId: string) => {
+        const waiters = changed.get(containerId)
+        changed.delete(containerId)
+        if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.void)
+      }
+
+      /** One change of a pod and its containers at a time; a change that has begun is finished. */
+      const lane = (podId: string) => {
+        const existing = lanes.get(podId) ?? Semaphore.makeUnsafe(1)
+        lanes.set(podId, existing)
+        return <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.uninterruptible(existing.withPermit(self))
+      }
+
+      const pod = (id: string) =>
+        Effect.suspend(() => {
+          const found = current.pods.get(id)
+          return found === undefined ? Effect.fail(new PodNotFound({ id })) : Effect.succeed(found)
+        })
+      const container = (id: string) =>
+        Effect.suspend(() => {
+          const found = current.containers.get(id)
+          return found === undefined ? Effect.fail(new ContainerNotFound({ id })) : Effect.succeed(found)
+        })
+
+      const refuseTakenName = (record: PodRecord | ContainerRecord, others: Iterable<PodRecord | ContainerRecord>) => {
+        for (const other of others) {
+          if (other.name !== record.name) continue
+          const reason = `it is ${other.state._tag}; remove it first`
+          return Effect.fail(new NameReserved({ name: record.name, holder: other.id, reason }))
+        }
+        return Effect.void
+      }
+
+      const begin = Effect.fn("Pods.begin")(function* (record: PodRecord) {
+        yield* lane(record.id)(
+          Effect.gen(function* () {
+            yield* refuseTakenName(record, current.pods.values())
+            yield* records.savePod(record)
+            publishPod(record)
+          })
+        )
+      })
+
+      const beginContainer = Effect.fn("Pods.beginContainer")(function* (record: ContainerRecord) {
+        yield* lane(record.podId)(
+          Effect.gen(function* () {
+            const owner = yield* pod(record.podId)
+            if (owner.state._tag !== "Ready") {
+              const object = `container ${record.metadata.name} in pod sandbox ${owner.id}`
+              return yield* new WrongState({ object, action: "create", reason: `the pod is ${owner.state._tag}` })
+            }
+            yield* refuseTakenName(record, current.containers.values())
+            yield* records.saveContainer(record)
+            publishContainer(record)
+          })
+        )
+      })
+
+      const move = Effect.fn("Pods.move")(function* (id: string, event: Pod.PodEvent, learned?: Partial<PodRecord>) {
+        return yield* lane(id)(
+          Effect.gen(function* () {
+            const before = yield* pod(id)
+            const next = Pod.transition(before.state, event)
+            if (Result.isFailure(next)) {
+              return yield* new WrongState({ object: `pod sandbox ${id}`, action: event._tag, reason: next.failure })
+            }
+            if (next.success === before.state && learned === undefined) return before
+            const after: PodRecord = { ...before, ...learned, state: next.success }
+            yield* records.savePod(after)
+            publishPod(after)
+            return after
+          })
+        )
+      })
+
+      const moveContainer = Effect.fn("Pods.moveContainer")(function* (
+        id: string,
+        event: Container.ContainerEvent,
+        learned?: Partial<ContainerRecord>
+      ) {
+        const { podId } = yield* container(id)
+        return yield* lane(podId)(
+          Effect.gen(function* () {
+            const before = yield* container(id)
+            const next = Container.transition(before.state, event)
+            if (Result.isFailure(next)) {
+              return yield* new WrongState({ object: `container ${id}`, action: event._tag, reason: next.failure })
+            }
+            if (next.success === before.state && learned === undefined) return before
+            const after: ContainerRecord = { ...before, ...learned, state: next.success }
+            yield* records.saveContainer(after)
+            publishContainer(after)
+            return after
+          })
+        )
+      })
+
+      const without = (rows: ReadonlyArray<Resource>, gone: ReadonlyArray<Resource>) =>
+        rows.filter((row) => !gone.some((other) => sameResource(row, other)))
+
+      const released = Effect.fn("Pods.released")(function* (ownerId: string, rows: ReadonlyArray<Resource>) {
+        const podId = current.containers.get(ownerId)?.podId ?? ownerId
+        yield* lane(podId)(
+          Effect.suspend(() => {
+            const owningPod = current.pods.get(ownerId)
+            if (owningPod !== undefined) {
+              const after = { ...owningPod, resources: without(owningPod.resources, rows) }
+              return Effect.map(records.savePod(after), () => publishPod(after))
+            }
+            const owner = current.containers.get(ownerId)
+            if (owner === undefined) return Effect.void
+            const after = { ...owner, resources: without(owner.resources, rows) }
+            return Effect.map(records.saveContainer(after), () => publishContainer(after))
+          })
+        )
+      })
+
+      const forget = Effect.fn("Pods.forget")(function* (ownerId: string) {
+        const podId = current.containers.get(ownerId)?.podId ?? ownerId
+        yield* lane(podId)(
+          Effect.gen(function* () {
+            if (current.containers.has(ownerId)) {
+              yield* records.dropContainer(ownerId)
+              const containers = new Map(current.containers)
+              containers.delete(ownerId)
+              current = { ...current, containers }
+              wake(ownerId)
+            } else if (current.pods.has(ownerId)) {
+              yield* records.dropPod(ownerId)
+              const pods = new Map(current.pods)
+              pods.delete(ownerId)
+              current = { ...current, pods }
+              lanes.delete(ownerId)
+            }
+          })
+        )
+      })
+
+      const awaitContainer = Effect.fnUntraced(function* (
+        id: string,
+        predicate: (container: ContainerRecord) => boolean
+      ) {
+        while (true) {
+          const now = yield* container(id)
+          if (predicate(now)) return now
+          const next = changed.get(id) ?? Deferred.makeUnsafe<void>()
+          changed.set(id, next)
+          yield* Deferred.await(next)
+        }
+      })
+
+      const adopt = (pods: ReadonlyArray<PodRecord>, containers: ReadonlyArray<ContainerRecord>) =>
+        Effect.sync(() => {
+          current = {
+            pods: new Map(pods.map((pod) => [pod.id, pod])),
+            containers: new Map(containers.map((container) => [container.id, container]))
+          }
+        })
+
+      return Pods.of({
+        snapshot: Effect.sync(() => current),
+        pod,
+        container,
+        begin,
+        beginContainer,
+        move,
+        moveContainer,
+        released,
+        forget,
+        awaitContainer,
+        adopt
+      })
+    })
+  )
+}

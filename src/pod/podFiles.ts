@@ -1,0 +1,58 @@
+/** Files that every container of a pod sees: /etc/hostname, /etc/resolv.conf and /dev/shm. */
+import { Effect } from "effect"
+import type { DNSConfig } from "../gen/runtime/v1/api.ts"
+import { Files } from "../linux/Files.ts"
+import { Mounts } from "../linux/Mounts.ts"
+import { podDirectory } from "./podPlan.ts"
+import type { PodRecord } from "./PodRecord.ts"
+import { PodSettings } from "./PodSettings.ts"
+
+/** Bytes of the pod's shared memory, CRI-O's and containerd's default. */
+const shmSize = 64 << 20
+
+/** resolv.conf(5): what the request says; without a request the host's own file is used. */
+export const resolvConf = (dns: DNSConfig): string =>
+  [
+    ...(dns.searches.length > 0 ? [`search ${dns.searches.join(" ")}`] : []),
+    ...dns.servers.map((server) => `nameserver ${server}`),
+    ...(dns.options.length > 0 ? [`options ${dns.options.join(" ")}`] : [])
+  ]
+    .map((line) => `${line}\n`)
+    .join("")
+
+const isEmpty = (dns: DNSConfig) => dns.servers.length + dns.searches.length + dns.options.length === 0
+
+export const writePodFiles = Effect.fn("writePodFiles")(function* (pod: PodRecord, dns: DNSConfig | undefined) {
+  const files = yield* Files
+  const mounts = yield* Mounts
+  const { runDirectory } = yield* PodSettings
+  const directory = podDirectory(runDirectory, pod.id)
+  // Searchable by all: with user namespaces a container's root is nobody here.
+  yield* files.makeDirectory(directory, { mode: 0o711, recursive: true })
+
+  const write = (name: string, content: string) =>
+    Effect.scoped(
+      Effect.flatMap(files.open(`${directory}/${name}`, "truncate", 0o644), (file) =>
+        file.write(new TextEncoder().encode(content))
+      )
+    )
+  const hostname = pod.hostname === "" ? (yield* files.readText("/proc/sys/kernel/hostname")).trim() : pod.hostname
+  yield* write("hostname", `${hostname}\n`)
+  const hostResolvConf = files.readText("/etc/resolv.conf", { maxBytes: 1 << 20 }).pipe(
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT",
+      () => Effect.succeed("")
+    )
+  )
+  yield* write("resolv.conf", dns === undefined || isEmpty(dns) ? yield* hostResolvConf : resolvConf(dns))
+
+  if (pod.namespaces.ipc !== "pod") return
+  yield* files.makeDirectory(`${directory}/shm`, { mode: 0o1777 })
+  yield* mounts.mount({
+    source: "shm",
+    target: `${directory}/shm`,
+    type: "tmpfs",
+    flags: ["nosuid", "nodev", "noexec"],
+    data: `mode=1777,size=${shmSize}`
+  })
+})

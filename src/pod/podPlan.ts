@@ -1,0 +1,173 @@
+/** What a RunPodSandbox request comes to, decided before anything is taken: the record, and a row for each resource. */
+import { Clock, Effect } from "effect"
+import { NamespaceMode as Wire, type PodSandboxConfig, type PortMapping, Protocol } from "../gen/runtime/v1/api.ts"
+import type { PinnedKind } from "../linux/Namespaces.ts"
+import { generateId } from "../model/Id.ts"
+import { InvalidRequest } from "./PodError.ts"
+import { podName, type NamespaceMode, type PodRecord } from "./PodRecord.ts"
+import { PodSettings } from "./PodSettings.ts"
+import type { NetworkAttachment, Resource } from "./Resource.ts"
+
+export interface PodPlan {
+  readonly record: PodRecord
+  readonly config: PodSandboxConfig
+}
+
+/** The namespaces that a pod has of its own, with the place of each pin. */
+export const podNamespaces = (
+  directory: string,
+  pod: Pick<PodRecord, "id" | "namespaces">
+): ReadonlyArray<{ readonly kind: PinnedKind; readonly path: string }> => [
+  ...(pod.namespaces.network === "pod"
+    ? [
+        { kind: "net" as const, path: `${directory}/netns/${pod.id}` },
+        { kind: "uts" as const, path: `${directory}/utsns/${pod.id}` }
+      ]
+    : []),
+  ...(pod.namespaces.ipc === "pod" ? [{ kind: "ipc" as const, path: `${directory}/ipcns/${pod.id}` }] : [])
+]
+
+/** Files of a running pod: hostname, resolv.conf, shm, the pause bundle. */
+export const podDirectory = (runDirectory: string, podId: string): string => `${runDirectory}/pods/${podId}`
+
+const invalid = (field: string, reason: string) => new InvalidRequest({ field: `config.${field}`, reason })
+
+const modeName = (mode: number): NamespaceMode => {
+  switch (mode) {
+    case Wire.CONTAINER:
+      return "container"
+    case Wire.NODE:
+      return "node"
+    case Wire.TARGET:
+      return "target"
+    default:
+      return "pod"
+  }
+}
+
+const protocolName = (protocol: number) =>
+  protocol === Protocol.UDP ? ("udp" as const) : protocol === Protocol.SCTP ? ("sctp" as const) : ("tcp" as const)
+
+/** Host port 0 means "none" (CRI PortMapping). */
+const hostPorts = (mappings: ReadonlyArray<PortMapping>): NetworkAttachment["portMappings"] =>
+  mappings
+    .filter((mapping) => mapping.hostPort > 0)
+    .map(({ hostPort, containerPort, protocol, hostIp }) => ({
+      hostPort,
+      containerPort,
+      protocol: protocolName(protocol),
+      hostIp
+    }))
+
+/** RFC 1123: what sethostname(2) takes and resolvers accept. */
+const isHostname = (text: string) => text.length <= 63 && /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)
+
+const validMetadata = Effect.fnUntraced(function* (config: PodSandboxConfig) {
+  const { metadata } = config
+  if (metadata === undefined) return yield* invalid("metadata", "is missing")
+  for (const field of ["name", "namespace", "uid"] as const) {
+    if (metadata[field] === "") return yield* invalid(`metadata.${field}`, "is empty")
+    if (/[/\0]/.test(metadata[field])) return yield* invalid(`metadata.${field}`, "has a slash or a NUL")
+  }
+  return metadata
+})
+
+const validNamespaces = Effect.fnUntraced(function* (config: PodSandboxConfig) {
+  const options = config.linux?.securityContext?.namespaceOptions
+  if (options?.usernsOptions !== undefined && options.usernsOptions.mode === Wire.POD) {
+    const reason = "user namespaces are not built yet; see the runtime handlers' features in Status"
+    return yield* invalid("linux.security_context.namespace_options.userns_options", reason)
+  }
+  const namespaces = {
+    network: modeName(options?.network ?? Wire.POD),
+    // Without options nobody has asked to share processes: the pod then needs no process of its own.
+    pid: modeName(options?.pid ?? Wire.CONTAINER),
+    ipc: modeName(options?.ipc ?? Wire.POD)
+  }
+  for (const kind of ["network", "ipc"] as const) {
+    if (namespaces[kind] === "pod" || namespaces[kind] === "node") continue
+    const reason = `must be POD or NODE, not ${namespaces[kind].toUpperCase()}`
+    return yield* invalid(`linux.security_context.namespace_options.${kind}`, reason)
+  }
+  if (namespaces.pid === "target") {
+    return yield* invalid("linux.security_context.namespace_options.pid", "TARGET is for containers")
+  }
+  return namespaces
+})
+
+export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig | undefined, runtimeHandler: string) {
+  if (config === undefined) return yield* new InvalidRequest({ field: "config", reason: "is missing" })
+  const settings = yield* PodSettings
+  const metadata = yield* validMetadata(config)
+  const namespaces = yield* validNamespaces(config)
+  const id = yield* generateId
+  const hostname = config.hostname !== "" ? config.hostname : namespaces.network === "node" ? "" : id.slice(0, 12)
+  if (hostname !== "" && !isHostname(hostname)) return yield* invalid("hostname", `${hostname} is not a host name`)
+  if (config.logDirectory !== "" && !config.logDirectory.startsWith("/")) {
+    return yield* invalid("log_directory", `${config.logDirectory} is not an absolute path`)
+  }
+
+  const pins = podNamespaces(settings.namespacesDirectory, { id, namespaces })
+  const directory = podDirectory(settings.runDirectory, id)
+  const network: ReadonlyArray<Resource> =
+    namespaces.network === "node"
+      ? []
+      : [
+          {
+            _tag: "Network",
+            attachment: {
+              podId: id,
+              podName: metadata.name,
+              podNamespace: metadata.namespace,
+              podUid: metadata.uid,
+              netnsPath: `${settings.namespacesDirectory}/netns/${id}`,
+              interfaceName: "eth0",
+              portMappings: hostPorts(config.portMappings),
+              annotations: config.annotations
+            }
+          }
+        ]
+  const cgroupParent = config.linux?.cgroupParent ?? ""
+  const shared: ReadonlyArray<Resource> =
+    namespaces.pid === "pod"
+      ? [
+          { _tag: "Layer", containerId: id },
+          { _tag: "Runtime", containerId: id, handler: runtimeHandler, bundle: `${directory}/pause`, cgroup: "" }
+        ]
+      : []
+  const record: PodRecord = {
+    version: 1,
+    id,
+    name: podName(metadata),
+    bootId: settings.bootId,
+    metadata: {
+      name: metadata.name,
+      uid: metadata.uid,
+      namespace: metadata.namespace,
+      attempt: metadata.attempt
+    },
+    labels: config.labels,
+    annotations: config.annotations,
+    hostname,
+    logDirectory: config.logDirectory,
+    runtimeHandler,
+    cgroupParent,
+    privileged: config.linux?.securityContext?.privileged ?? false,
+    namespaces,
+    sysctls: config.linux?.sysctls ?? {},
+    ips: [],
+    pause: null,
+    createdAtNs: yield* Clock.currentTimeNanos,
+    state: { _tag: "Starting" },
+    // In the order of taking; given back in reverse.
+    resources: [
+      ...(cgroupParent === "" ? [{ _tag: "Cgroup" as const, path: settings.defaultCgroupParent }] : []),
+      { _tag: "Directory", path: directory },
+      ...(namespaces.ipc === "pod" ? [{ _tag: "Mount" as const, path: `${directory}/shm` }] : []),
+      ...pins.map(({ path }) => ({ _tag: "Namespace" as const, path })),
+      ...network,
+      ...shared
+    ]
+  }
+  return { record, config } satisfies PodPlan
+})
