@@ -1,0 +1,29 @@
+/** The texts of cgroup files. */
+
+/** A number, or undefined for "max" and for v1's huge value, both of which mean "no limit". */
+export const parseLimit = (text: string): bigint | undefined => {
+  const trimmed = text.trim()
+  if (!/^\d+$/.test(trimmed)) return undefined
+  const value = BigInt(trimmed)
+  // v1 prints the largest page-aligned 64-bit number, which depends on the page size
+  return value >= 2n ** 63n - 2n ** 20n ? undefined : value
+}
+
+export const parseCount = (text: string): bigint => {
+  const trimmed = text.trim()
+  return /^\d+$/.test(trimmed) ? BigInt(trimmed) : 0n
+}
+
+/** A value of a flat keyed file ("name value" lines), 0 when the key is not there. */
+export const parseKeyed = (text: string, key: string): bigint => {
+  const line = text.split("\n").find((candidate) => candidate.startsWith(`${key} `))
+  return line === undefined ? 0n : parseCount(line.slice(key.length + 1))
+}
+
+/** Process ids; 0 stands for a process outside this PID namespace and is left out. */
+export const parseProcesses = (text: string): ReadonlyArray<number> =>
+  text
+    .split("\n")
+    .filter((line) => /^\d+$/.test(line))
+    .map(Number)
+    .filter((pid) => pid > 0)
