@@ -94,16 +94,6 @@ export class RecordError extends Schema.TaggedError<RecordError>()("RecordError"
   }
 }
 
-/** An exec did not end in the time the request gave it; everything it started was killed. */
-export class ExecTimeout extends Schema.TaggedError<ExecTimeout>()("ExecTimeout", {
-  containerId: Schema.String,
-  seconds: Schema.Finite
-}) {
-  override get message(): string {
-    return `exec in container ${this.containerId}: command timed out after ${this.seconds} s`
-  }
-}
-
 export type PodError =
   | PodNotFound
   | ContainerNotFound
@@ -114,4 +104,3 @@ export type PodError =
   | StepFailed
   | ReleaseFailed
   | RecordError
-  | ExecTimeout

@@ -3,8 +3,7 @@ import { Effect } from "effect"
 import type { DNSConfig } from "../gen/runtime/v1/api.ts"
 import { Files } from "../linux/Files.ts"
 import { Mounts } from "../linux/Mounts.ts"
-import { podDirectory } from "./podPlan.ts"
-import type { PodRecord } from "./PodRecord.ts"
+import { podDirectory, type PodPlan } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 
 /** Bytes of the pod's shared memory, CRI-O's and containerd's default. */
@@ -22,7 +21,7 @@ export const resolvConf = (dns: DNSConfig): string =>
 
 const isEmpty = (dns: DNSConfig) => dns.servers.length + dns.searches.length + dns.options.length === 0
 
-export const writePodFiles = Effect.fn("writePodFiles")(function* (pod: PodRecord, dns: DNSConfig | undefined) {
+export const writePodFiles = Effect.fn("writePodFiles")(function* ({ record: pod, config }: PodPlan) {
   const files = yield* Files
   const mounts = yield* Mounts
   const { runDirectory } = yield* PodSettings
@@ -44,6 +43,7 @@ export const writePodFiles = Effect.fn("writePodFiles")(function* (pod: PodRecor
       () => Effect.succeed("")
     )
   )
+  const dns = config.dnsConfig
   yield* write("resolv.conf", dns === undefined || isEmpty(dns) ? yield* hostResolvConf : resolvConf(dns))
 
   if (pod.namespaces.ipc !== "pod") return

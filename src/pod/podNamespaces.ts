@@ -2,15 +2,11 @@
 import { Effect } from "effect"
 import { Files } from "../linux/Files.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
-import { podNamespaces } from "./podPlan.ts"
-import type { PodRecord } from "./PodRecord.ts"
+import { podNamespaces, type PodPlan } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 
 /** Pins what the pod has of its own, with its host name and the sysctls that belong to these namespaces. */
-export const pinNamespaces = Effect.fn("pinNamespaces")(function* (
-  pod: PodRecord,
-  sysctls: ReadonlyArray<{ readonly path: string; readonly value: string }>
-) {
+export const pinNamespaces = Effect.fn("pinNamespaces")(function* ({ record: pod, sysctls }: PodPlan) {
   const files = yield* Files
   const namespaces = yield* Namespaces
   const { namespacesDirectory } = yield* PodSettings

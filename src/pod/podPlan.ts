@@ -11,6 +11,8 @@ import type { NetworkAttachment, Resource } from "./Resource.ts"
 export interface PodPlan {
   readonly record: PodRecord
   readonly config: PodSandboxConfig
+  readonly handler: RuntimeHandler
+  readonly sysctls: ReadonlyArray<Sysctl>
 }
 
 /** The namespaces that a pod has of its own, with the place of each pin. */
