@@ -1,5 +1,6 @@
 /** Processes: the only way in which Cricket starts, finds, signals and awaits one. */
-import { Context, type Effect, type Option, type Scope, type Stream } from "effect"
+import { Context, type Effect, Layer, type Option, type Scope, type Stream } from "effect"
+import { makeProcesses } from "./internal/processes.ts"
 import type { LinuxError } from "./LinuxError.ts"
 
 /** Pid and start time together name one process for the life of a boot: pids are used again. */
@@ -83,4 +84,6 @@ export class Processes extends Context.Service<
     /** Waits until the process, ours or not, has ended (pidfd becomes readable; a zombie has ended). */
     readonly awaitEnd: (process: ProcessIdentity) => Effect.Effect<void, LinuxError>
   }
->()("cricket/linux/Processes") {}
+>()("cricket/linux/Processes") {
+  static readonly layer = Layer.sync(Processes, makeProcesses)
+}
