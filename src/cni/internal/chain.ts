@@ -94,7 +94,7 @@ export const delChain = Effect.fnUntraced(function* (
   const [first, ...others] = failures
   if (first === undefined) return
   const beside = others.map((error) => `; plugin ${JSON.stringify(error.plugin)}: ${error.reason}`).join("")
-  return yield* CniError.make({ ...first, reason: `${first.reason}${beside}` })
+  return yield* CniError.make({ ...first, reason: `${first.reason}${beside}`, cause: first })
 })
 
 /** CHECK, first plugin to last, each with the final result of ADD. */
