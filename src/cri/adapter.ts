@@ -150,12 +150,13 @@ const instrument = (method: Method<never, never>, streaming: boolean) => {
     )
 }
 
-/** Fibers of calls end with the scope; close the transport first, so that running calls may finish. */
+/** Calls that run belong to the scope. The transport, which is made after this, closes before it and lets them finish. */
 export const makeAdapter = Effect.fnUntraced(function* <R>(
   options: AdapterOptions
 ): Effect.fn.Return<Adapter<R>, never, R | Readiness | Scope.Scope> {
   const context = yield* Effect.context<R | Readiness | Scope.Scope>()
-  const scope = Context.get(context, Scope.Scope)
+  // A scope of its own, so that calls end at this place in the order of closing and not at that of their arrival.
+  const scope = yield* Scope.fork(Context.get(context, Scope.Scope))
   const fork = Effect.runForkWith(context)
 
   const run = <A>(

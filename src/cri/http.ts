@@ -31,14 +31,15 @@ export const jsonReply = (value: unknown): HttpReply => ({
 
 /** One route per path; all are GET. */
 export const makeRouter =
-  <R>(routes: Readonly<Record<string, Effect.Effect<HttpReply, never, R>>>): HttpRouter<R> =>
+  <Routes extends Readonly<Record<string, Effect.Effect<HttpReply, never, unknown>>>>(
+    routes: Routes
+  ): HttpRouter<Effect.Services<Routes[keyof Routes]>> =>
   (method, path) => {
-    const route = Object.hasOwn(routes, path) ? routes[path] : undefined
-    if (route === undefined) {
+    if (!Object.hasOwn(routes, path)) {
       return Effect.succeed(plain(404, `nothing at ${path}; there is: ${Object.keys(routes).join(", ")}\n`))
     }
     if (method !== "GET" && method !== "HEAD") return Effect.succeed(plain(405, `${path} answers GET only\n`))
-    return route
+    return routes[path] as Effect.Effect<HttpReply, never, Effect.Services<Routes[keyof Routes]>>
   }
 
 /** GET /debug/waits: every job and wait, oldest first. */
@@ -52,7 +53,8 @@ export const makeRequestListener = Effect.fnUntraced(function* <R>(
   router: HttpRouter<R>
 ): Effect.fn.Return<RequestListener, never, R | Scope.Scope> {
   const context = yield* Effect.context<R | Scope.Scope>()
-  const scope = Context.get(context, Scope.Scope)
+  // A scope of its own, closed after the transport's, so that running requests may finish.
+  const scope = yield* Scope.fork(Context.get(context, Scope.Scope))
   const fork = Effect.runForkWith(context)
   return (request, response) => {
     const path = (request.url ?? "/").replace(/\?.*$/s, "")

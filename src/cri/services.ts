@@ -23,7 +23,7 @@ export type ImageHandlers<R> = Handlers<typeof ImageServiceService, R>
 
 /** The services that the handlers of an object need. */
 type Needs<H> = {
-  readonly [Name in keyof H]: H[Name] extends (request: never) => infer Result
+  readonly [Name in keyof H]-?: NonNullable<H[Name]> extends (request: never) => infer Result
     ? Result extends Effect.Effect<unknown, unknown, infer R>
       ? R
       : Result extends Stream.Stream<unknown, unknown, infer R>
