@@ -1,0 +1,188 @@
+/** config.json of the OCI runtime-spec 1.0.2 (config.md, config-linux.md), as far as Cricket writes it. No effects. */
+import { Schema } from "effect"
+
+/** Numbers that JSON carries as int64 or uint64: a bigint where a double could not hold the value. */
+export type Int64 = number | bigint
+
+const Int64 = Schema.Union([Schema.Number, Schema.BigInt])
+const mutableTexts = Schema.Array(Schema.String)
+
+/** config.md "POSIX process", "Linux process", "User". The one part that is read back: exec starts from it. */
+export const Process = Schema.Struct({
+  terminal: Schema.Boolean,
+  user: Schema.Struct({
+    uid: Schema.Int,
+    gid: Schema.Int,
+    additionalGids: Schema.Array(Schema.Int)
+  }),
+  args: mutableTexts,
+  /** "NAME=value". */
+  env: mutableTexts,
+  cwd: Schema.String,
+  capabilities: Schema.Struct({
+    bounding: mutableTexts,
+    effective: mutableTexts,
+    inheritable: mutableTexts,
+    permitted: mutableTexts,
+    ambient: mutableTexts
+  }),
+  rlimits: Schema.Array(Schema.Struct({ type: Schema.String, hard: Int64, soft: Int64 })),
+  noNewPrivileges: Schema.Boolean,
+  oomScoreAdj: Schema.optionalKey(Schema.Int),
+  apparmorProfile: Schema.optionalKey(Schema.String)
+})
+export type Process = typeof Process.Type
+
+export type Capabilities = Process["capabilities"]
+export type Rlimit = Process["rlimits"][number]
+
+export interface Mount {
+  readonly destination: string
+  readonly type: string
+  readonly source: string
+  readonly options: ReadonlyArray<string>
+}
+
+export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup"
+
+/** Without a path the runtime makes a new one; a type that is not listed is shared with the runtime. */
+export interface Namespace {
+  readonly type: NamespaceType
+  readonly path?: string
+}
+
+export interface Device {
+  readonly path: string
+  readonly type: "c" | "b"
+  readonly major: number
+  readonly minor: number
+  /** Permission bits. */
+  readonly fileMode: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Absent major, minor or type stand for all. */
+export interface DeviceRule {
+  readonly allow: boolean
+  readonly type?: "c" | "b" | "a"
+  readonly major?: number
+  readonly minor?: number
+  /** Of "r", "w", "m". */
+  readonly access: string
+}
+
+export interface Resources {
+  readonly devices?: ReadonlyArray<DeviceRule>
+  readonly cpu?: {
+    readonly shares?: Int64
+    /** Microseconds. */
+    readonly quota?: Int64
+    /** Microseconds. */
+    readonly period?: Int64
+    readonly cpus?: string
+    readonly mems?: string
+  }
+  /** Bytes; `swap` is memory plus swap. */
+  readonly memory?: { readonly limit?: Int64; readonly swap?: Int64 }
+  readonly pids?: { readonly limit: number }
+  readonly hugepageLimits?: ReadonlyArray<{ readonly pageSize: string; readonly limit: Int64 }>
+  /** cgroup v2 files by name. */
+  readonly unified?: Readonly<Record<string, string>>
+}
+
+export type SeccompAction =
+  | "SCMP_ACT_ALLOW"
+  | "SCMP_ACT_ERRNO"
+  | "SCMP_ACT_KILL"
+  | "SCMP_ACT_KILL_PROCESS"
+  | "SCMP_ACT_KILL_THREAD"
+  | "SCMP_ACT_LOG"
+  | "SCMP_ACT_NOTIFY"
+  | "SCMP_ACT_TRACE"
+  | "SCMP_ACT_TRAP"
+
+export type SeccompOperator =
+  | "SCMP_CMP_NE"
+  | "SCMP_CMP_LT"
+  | "SCMP_CMP_LE"
+  | "SCMP_CMP_EQ"
+  | "SCMP_CMP_GE"
+  | "SCMP_CMP_GT"
+  | "SCMP_CMP_MASKED_EQ"
+
+export interface SeccompArgument {
+  readonly index: number
+  /** For SCMP_CMP_MASKED_EQ the mask; `valueTwo` is then the value. */
+  readonly value: Int64
+  readonly valueTwo?: Int64
+  readonly op: SeccompOperator
+}
+
+export interface SeccompRule {
+  readonly names: ReadonlyArray<string>
+  readonly action: SeccompAction
+  readonly errnoRet?: number
+  /** All have to hold. */
+  readonly args?: ReadonlyArray<SeccompArgument>
+}
+
+export interface Seccomp {
+  readonly defaultAction: SeccompAction
+  readonly defaultErrnoRet?: number
+  readonly architectures?: ReadonlyArray<string>
+  readonly flags?: ReadonlyArray<string>
+  readonly syscalls: ReadonlyArray<SeccompRule>
+}
+
+export interface RuntimeSpec {
+  readonly ociVersion: "1.0.2"
+  readonly process: Process
+  readonly root: { readonly path: string; readonly readonly: boolean }
+  readonly hostname?: string
+  readonly mounts: ReadonlyArray<Mount>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly linux: {
+    readonly namespaces: ReadonlyArray<Namespace>
+    readonly cgroupsPath: string
+    readonly resources: Resources
+    readonly devices: ReadonlyArray<Device>
+    readonly seccomp?: Seccomp
+    readonly rootfsPropagation?: "rslave" | "rshared"
+    readonly maskedPaths: ReadonlyArray<string>
+    readonly readonlyPaths: ReadonlyArray<string>
+  }
+}
+
+// What ES2025 adds to JSON (both are in Node 24, neither in TypeScript's library): numbers written and read exactly.
+const exactJson = JSON as unknown as {
+  readonly rawJSON: (text: string) => unknown
+  readonly parse: (
+    text: string,
+    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown
+  ) => unknown
+}
+
+const encodeJson = (value: unknown): string =>
+  JSON.stringify(value, (_key, member: unknown) =>
+    typeof member === "bigint" ? exactJson.rawJSON(member.toString()) : member
+  )
+
+/** Text of config.json. */
+export const encodeRuntimeSpec = (spec: RuntimeSpec): string => encodeJson(spec)
+/** Text of a process file (`exec --process`). */
+export const encodeProcess = (process: Process): string => encodeJson(process)
+/** Text of a resources file (`update --resources`). */
+export const encodeResources = (resources: Resources): string => encodeJson(resources)
+
+const decodeConfig = Schema.decodeUnknownResult(Schema.Struct({ process: Process }))
+
+/** The process of a config.json that `encodeRuntimeSpec` wrote. Fails with the schema's error; throws on broken JSON. */
+export const decodeProcess = (configJson: string) =>
+  decodeConfig(
+    exactJson.parse(configJson, (_key, value, { source }) =>
+      typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^-?\d+$/.test(source)
+        ? BigInt(source)
+        : value
+    )
+  )

@@ -1,0 +1,106 @@
+/** What an OCI runtime is and can: by its `--version`, and by `features` or, for binaries without it, by version. */
+import { Effect, Result, Schema } from "effect"
+import { Processes } from "../../linux/Processes.ts"
+import type { RuntimeFeatures, RuntimeKind } from "../RuntimeHandlers.ts"
+import { systemPath } from "./searchPath.ts"
+
+export interface Probe {
+  readonly kind: RuntimeKind
+  /** "1.8.1" */
+  readonly version: string
+  /** What the binary supports, whatever the kernel does. */
+  readonly features: RuntimeFeatures
+}
+
+/** runtime-spec features.md, the part that decides. */
+const Features = Schema.Struct({
+  mountOptions: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String))),
+  linux: Schema.optionalKey(
+    Schema.Struct({
+      namespaces: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String))),
+      mountExtensions: Schema.optionalKey(
+        Schema.Struct({
+          idmap: Schema.optionalKey(Schema.Struct({ enabled: Schema.optionalKey(Schema.NullOr(Schema.Boolean)) }))
+        })
+      )
+    })
+  )
+})
+
+const decodeFeatures = Schema.decodeUnknownResult(Schema.fromJsonString(Features))
+
+export const parseFeatures = (json: string): RuntimeFeatures | undefined =>
+  Result.match(decodeFeatures(json), {
+    onFailure: () => undefined,
+    onSuccess: ({ mountOptions, linux }) => ({
+      recursiveReadOnlyMounts: mountOptions?.includes("rro") ?? false,
+      userNamespaces: (linux?.namespaces?.includes("user") ?? false) && linux?.mountExtensions?.idmap?.enabled === true
+    })
+  })
+
+/** "crun version 1.8.1\ncommit: …", "runc version 1.1.5+ds1" */
+export const parseVersion = (text: string): { readonly kind: RuntimeKind; readonly version: string } | undefined => {
+  const match = /^(\S+) version v?(\d+(?:\.\d+)*)/m.exec(text)
+  if (match === null) return undefined
+  const [, name, version = ""] = match
+  return { kind: name === "crun" || name === "runc" ? name : "other", version }
+}
+
+/** Negative, 0 or positive as `left` is older than, the same as or newer than `right`. */
+export const compareVersions = (left: string, right: string): number => {
+  const numbers = (text: string) => text.split(".").map(Number)
+  const [one, other] = [numbers(left), numbers(right)]
+  for (let index = 0; index < Math.max(one.length, other.length); index++) {
+    const difference = (one[index] ?? 0) - (other[index] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+/** For binaries without `features`: crun before 1.8.6, runc before 1.1. crun has rro and idmapped mounts since 1.4. */
+export const featuresByVersion = (kind: RuntimeKind, version: string): RuntimeFeatures => {
+  const modern = kind === "crun" && compareVersions(version, "1.4") >= 0
+  return { recursiveReadOnlyMounts: modern, userNamespaces: modern }
+}
+
+const advisories: ReadonlyArray<{
+  readonly kind: RuntimeKind
+  /** First releases with the fix: of each line that still gets any, oldest first. */
+  readonly fixed: ReadonlyArray<string>
+  readonly id: string
+}> = [
+  { kind: "runc", fixed: ["1.1.12"], id: "CVE-2024-21626" },
+  { kind: "runc", fixed: ["1.2.8", "1.3.3"], id: "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881" }
+]
+
+const isFixed = (version: string, fixed: ReadonlyArray<string>): boolean => {
+  const line = (text: string) => text.split(".").slice(0, 2).join(".")
+  const own = fixed.find((release) => line(release) === line(version))
+  if (own !== undefined) return compareVersions(version, own) >= 0
+  return compareVersions(version, fixed.at(-1) ?? version) > 0
+}
+
+/** Container escapes that upstream's release of this version is open to; a distribution may have fixed them in place. */
+export const openAdvisories = (kind: RuntimeKind, version: string): ReadonlyArray<string> =>
+  advisories
+    .filter((advisory) => advisory.kind === kind && !isFixed(version, advisory.fixed))
+    .map(({ id, fixed }) => `${id} (fixed in ${fixed.join(" and ")})`)
+
+const run = Effect.fnUntraced(
+  function* (path: string, argument: string) {
+    const processes = yield* Processes
+    const { code, stdout } = yield* processes.run({ path, args: [argument], env: { PATH: systemPath } })
+    return code === 0 ? Buffer.from(stdout).toString("utf8") : undefined
+  },
+  Effect.orElseSucceed(() => undefined)
+)
+
+/** undefined when the program does not answer `--version` as OCI runtimes do. */
+export const probeRuntime = Effect.fnUntraced(function* (path: string) {
+  const identity = parseVersion((yield* run(path, "--version")) ?? "")
+  if (identity === undefined) return undefined
+  const answered = yield* run(path, "features")
+  const features =
+    (answered === undefined ? undefined : parseFeatures(answered)) ?? featuresByVersion(identity.kind, identity.version)
+  return { ...identity, features } satisfies Probe
+})

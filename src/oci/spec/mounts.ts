@@ -1,0 +1,157 @@
+/** Mounts of a container: what every one has, what the request adds, in the order in which they have to be made. */
+import { Result } from "effect"
+import { posix } from "node:path"
+import { type Mount as CriMount, MountPropagation } from "../../gen/runtime/v1/api.ts"
+import type { Mount } from "../../model/RuntimeSpec.ts"
+import { type Fault, invalid, unsupported } from "./fault.ts"
+
+export interface BaseMountInput {
+  readonly privileged: boolean
+  /** The pod's shared memory: bound to /dev/shm. */
+  readonly sharedMemory: string
+  /** Give a read-only root file system room where programs expect to write. */
+  readonly writableTmpfs: boolean
+}
+
+export const bind = (source: string, destination: string, options: ReadonlyArray<string>): Mount => ({
+  destination,
+  type: "bind",
+  source,
+  options: ["rbind", ...options]
+})
+
+const tmpfs = (destination: string): Mount => ({
+  destination,
+  type: "tmpfs",
+  source: "tmpfs",
+  options: ["rw", "nosuid", "nodev", "mode=1777"]
+})
+
+/** The file systems of config-linux.md "Default Filesystems"; /sys and the cgroups read-only unless privileged. */
+export const baseMounts = (input: BaseMountInput): ReadonlyArray<Mount> => {
+  const access = input.privileged ? "rw" : "ro"
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"]
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+    },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+    bind(input.sharedMemory, "/dev/shm", ["rw", "nosuid", "nodev", "noexec"]),
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", access] },
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: ["nosuid", "noexec", "nodev", "relatime", access]
+    },
+    ...(input.writableTmpfs ? ["/run", "/tmp", "/var/tmp"].map(tmpfs) : [])
+  ]
+}
+
+// Files that lxcfs and its like replace, the only ones below /proc that OCI runtimes let anybody cover.
+const coverable: ReadonlySet<string> = new Set(
+  "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled"
+    .split(" ")
+    .map((name) => `/proc/${name}`)
+)
+
+const isAtOrBelow = (path: string, parent: string) => path === parent || path.startsWith(`${parent}/`)
+
+/** Clean absolute destination of a mount that kubelet asks for. /sys is kubelet's to cover, /proc is the kernel's. */
+export const requestDestination = (containerPath: string): Result.Result<string, Fault> => {
+  const field = "mounts.container_path"
+  if (!containerPath.startsWith("/") || containerPath.includes("\0")) {
+    return invalid(field, `${JSON.stringify(containerPath)} is not an absolute path`)
+  }
+  const path = posix.resolve("/", containerPath)
+  if (path === "/") return invalid(field, '"/" is the root file system and cannot be mounted over')
+  return isAtOrBelow(path, "/proc") && !coverable.has(path)
+    ? invalid(field, `${path} lies in /proc, which a mount must not cover`)
+    : Result.succeed(path)
+}
+
+/** Destination of an image's VOLUME: never what the kernel shows or the runtime makes. */
+export const volumeDestination = (volume: string): Result.Result<string, Fault> => {
+  const path = posix.resolve("/", volume)
+  const refused =
+    path === "/" || volume.includes("\0") || ["/proc", "/sys", "/dev"].some((top) => isAtOrBelow(path, top))
+  return refused ? invalid("image VOLUME", `${JSON.stringify(volume)} must not be a volume`) : Result.succeed(path)
+}
+
+const plainOptions: ReadonlySet<string> = new Set(
+  "exec noexec dev nodev suid nosuid atime noatime diratime nodiratime relatime norelatime strictatime sync async".split(
+    " "
+  )
+)
+
+const propagationOption = (propagation: number): string => {
+  switch (propagation) {
+    case MountPropagation.PROPAGATION_BIDIRECTIONAL:
+      return "rshared"
+    case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
+      return "rslave"
+    default:
+      return "rprivate"
+  }
+}
+
+/** A bind mount from CRI's Mount and its source with every link resolved. */
+export const requestMount = (
+  mount: CriMount,
+  source: string,
+  features: { readonly recursiveReadOnlyMounts: boolean }
+): Result.Result<Mount, Fault> =>
+  Result.gen(function* () {
+    const destination = yield* requestDestination(mount.containerPath)
+    if (mount.recursiveReadOnly) {
+      const field = "mounts.recursive_read_only"
+      if (!mount.readonly) return yield* invalid(field, `mount ${destination} is not readonly`)
+      if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
+        return yield* invalid(field, `mount ${destination} needs private propagation`)
+      }
+      if (!features.recursiveReadOnlyMounts) {
+        return yield* unsupported(
+          field,
+          "RROUnsupported: recursive read-only mounts need Linux 5.12 and an OCI runtime with the rro option"
+        )
+      }
+    }
+    if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
+      return yield* unsupported("mounts.uid_mappings", `idmapped mount ${destination} is not built yet`)
+    }
+    const unknown = mount.mountOptions.find((option) => !plainOptions.has(option))
+    if (unknown !== undefined) {
+      return yield* invalid("mounts.mount_options", `${JSON.stringify(unknown)} is not an option for ${destination}`)
+    }
+    return bind(source, destination, [
+      mount.recursiveReadOnly ? "rro" : mount.readonly ? "ro" : "rw",
+      propagationOption(mount.propagation),
+      ...mount.mountOptions
+    ])
+  })
+
+/** Later mounts replace earlier ones of the same destination; a parent comes before what lies below it. */
+export const arrangeMounts = (...lists: ReadonlyArray<ReadonlyArray<Mount>>): ReadonlyArray<Mount> => {
+  const byDestination = new Map<string, Mount>()
+  for (const mount of lists.flat()) {
+    byDestination.delete(mount.destination)
+    byDestination.set(mount.destination, mount)
+  }
+  const depth = ({ destination }: Mount) => destination.split("/").length
+  return Array.from(byDestination.values()).sort((left, right) => depth(left) - depth(right))
+}
+
+/** The root has to pass on what its mounts receive or give (mount_namespaces(7)). */
+export const rootfsPropagation = (mounts: ReadonlyArray<Mount>): "rslave" | "rshared" | undefined => {
+  const uses = (option: string) => mounts.some((mount) => mount.options.includes(option))
+  return uses("rshared") ? "rshared" : uses("rslave") ? "rslave" : undefined
+}
