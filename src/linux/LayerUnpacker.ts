@@ -1,5 +1,6 @@
 /** Turns the bytes of a layer blob into files: inflates, hashes, reads the tar, writes below one directory. */
-import { Context, Schema, type Effect, type Stream } from "effect"
+import { Context, type Effect, Layer, Schema, type Stream } from "effect"
+import { makeUnpacker } from "./unpack/pool.ts"
 
 export type Compression = "none" | "gzip" | "zstd"
 
@@ -7,7 +8,7 @@ export interface UnpackRequest<E> {
   /** The blob as it comes from the registry. */
   readonly blob: Stream.Stream<Uint8Array, E>
   readonly compression: Compression
-  /** The layer's empty `diff` directory. Nothing is ever written outside it. */
+  /** The layer's empty `diff` directory. Nothing is ever written outside it; on success all of it is on the disk. */
   readonly directory: string
   /** Where to write tar-split data (gzip of JSON lines). */
   readonly tarSplitPath: string
@@ -18,7 +19,7 @@ export interface UnpackRequest<E> {
 export interface UnpackedLayer {
   /** "sha256:…" of the blob's bytes. */
   readonly blobDigest: string
-  /** Bytes read of the blob. */
+  /** Bytes read of the blob; fewer than announced is an error. */
   readonly blobSize: number
   /** "sha256:…" of the uncompressed tar: the diffID. */
   readonly diffId: string
@@ -47,4 +48,7 @@ export class LayerUnpacker extends Context.Service<
     /** Interruption stops the worker's job and leaves a partial directory, which its owner removes. */
     readonly unpack: <E>(request: UnpackRequest<E>) => Effect.Effect<UnpackedLayer, UnpackError | E>
   }
->()("cricket/linux/LayerUnpacker") {}
+>()("cricket/linux/LayerUnpacker") {
+  /** At most two worker threads, started by the first layer and ended after 30 s without one. */
+  static readonly layer = Layer.effect(LayerUnpacker, makeUnpacker({}))
+}
