@@ -76,8 +76,6 @@ export const monitorCgroup = matching(
   (cgroup) => cgroup === "" || cgroup === "pod" || /^[^/\0]+\.slice$/.test(cgroup)
 )
 
-export const nonEmpty = matching("a string that is not empty", (value) => value !== "")
-
 /** CRI-O takes Go's syntax (RE2); nearly everything that people write is the same in both. */
 export const regularExpression = matching("a regular expression", (pattern) => {
   try {

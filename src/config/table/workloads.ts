@@ -1,7 +1,7 @@
 /** [crio.runtime.workloads.*]: classes of pods that may override resources. */
 import { list } from "../kind/composite.ts"
 import { integer, text } from "../kind/scalar.ts"
-import { cpuset, nonEmpty } from "../kind/formats.ts"
+import { cpuset } from "../kind/formats.ts"
 import { collection, option, section } from "./option.ts"
 
 export const workloads = collection(
@@ -11,7 +11,7 @@ export const workloads = collection(
     validName: /^[A-Za-z0-9][A-Za-z0-9._-]*$/
   },
   {
-    activation_annotation: option(nonEmpty, {
+    activation_annotation: option(text, {
       default: "",
       doc: "Annotation whose presence on a pod, with whatever value, makes it part of this workload. Required.",
       built: false

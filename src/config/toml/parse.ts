@@ -19,7 +19,7 @@ interface MutableEntry extends TomlEntry {
   readonly value: TomlNode | MutableTable
 }
 
-/** Turns syntax tree into values. The parser has already refused duplicate and conflicting keys. */
+/** Turns a syntax tree into values; duplicate and conflicting keys were refused before. */
 class Builder {
   readonly source: Source
   readonly lines: ReadonlyArray<string>
@@ -130,7 +130,12 @@ const syntaxProblem = (source: Source, error: unknown): Problem => {
 export const parseToml = (source: Source): Result.Result<TomlTable, Problem> => {
   const clean: Source = { ...source, text: source.text.replace(/^\uFEFF/, "") }
   return Result.try({
-    try: () => new Builder(clean).add(parseDocument(clean.text).cst),
+    try: () => {
+      const document = parseDocument(clean.text)
+      // duplicate and conflicting keys are noticed only when the values are put together
+      void document.toJsObject
+      return new Builder(clean).add(document.cst)
+    },
     catch: (error) => syntaxProblem(clean, error)
   })
 }
