@@ -104,7 +104,7 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
       request
     )(attach).pipe(
       Effect.onError(() =>
-        Effect.interruptible(detach(request, given)).pipe(
+        detach(request, given).pipe(
           Effect.catch((error) => Effect.logWarning(`clean-up after a failed ADD: ${error.message}`))
         )
       )
@@ -195,6 +195,7 @@ const failure = (kind: CniErrorKind, operation: CniCommand, podId: string, reaso
 const stateFailure = (operation: CniCommand, podId: string) => (error: LinuxError) =>
   failure("State", operation, podId, `record of the attachment: ${error.message}`, error)
 
+// Clean-up runs uninterruptibly; its limit must be able to end it all the same.
 const within =
   (
     limit: Duration.Input,
@@ -202,7 +203,7 @@ const within =
     { network, containerId }: Pick<ChainRequest, "network" | "containerId">
   ) =>
   <A>(self: Effect.Effect<A, CniError>): Effect.Effect<A, CniError> =>
-    Effect.timeoutOrElse(self, {
+    Effect.timeoutOrElse(Effect.interruptible(self), {
       duration: limit,
       orElse: () =>
         Effect.fail(

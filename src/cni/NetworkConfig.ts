@@ -77,9 +77,7 @@ const make = Effect.fnUntraced(function* (options: NetworkConfigOptions) {
 
   /** The chosen network and what was passed over on the way to it. */
   const choose = Effect.fnUntraced(function* () {
-    const names = yield* Effect.catch(files.readDirectory(directory), (error) =>
-      isGone(error) ? Effect.succeed([]) : Effect.fail(error)
-    )
+    const names = yield* Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
     const passedOver: Array<string> = []
     for (const name of names.filter((name) => configurationFile.test(name))) {
       const read = yield* Effect.result(readNetwork(name))

@@ -126,7 +126,10 @@ const make = Effect.fnUntraced(function* (options: PluginOptions) {
     const known = probed.get(path)
     if (known?.stamp === stamp) return known.versions
     const printed = yield* run(path, probe).pipe(
-      Effect.catch((error) => (error.code === undefined ? Effect.fail(error) : Effect.succeed("")))
+      Effect.catchIf(
+        (error) => error.code !== undefined,
+        () => Effect.succeed("")
+      )
     )
     const answer = decodeVersions(printed)
     if (printed !== "" && Option.isNone(answer)) {

@@ -55,6 +55,14 @@ export class Conmon extends Context.Service<
   static readonly layer: Layer.Layer<Conmon, never, Files | Processes> = Layer.suspend(() => Layer.effect(Conmon, make))
 }
 
+const tooSlow = ({ containerId, runtimePath, createLimitMs }: LaunchRequest) =>
+  ConmonError.make({
+    kind: "Runtime",
+    operation: "create",
+    containerId,
+    reason: `${runtimePath} has not created the container within ${createLimitMs / 1000} s and was killed`
+  })
+
 /** Files in the bundle that belong to the monitor; the pid file of the container is the runtime's. */
 const monitorFile = /^(attach|ctl|winsz|conmon-pidfile|conmon-term\..*)$/
 const reopenPolls = 250
@@ -72,6 +80,10 @@ const make = Effect.gen(function* () {
       files.makeDirectory(directory, { mode: 0o755, recursive: true })
     ).pipe(Effect.mapError(because("State", "create", containerId)))
     return yield* launchMonitor(services, request).pipe(
+      Effect.timeoutOrElse({
+        duration: request.createLimitMs,
+        orElse: () => Effect.fail(tooSlow(request))
+      }),
       Effect.onError(() =>
         cleanup(request).pipe(
           Effect.andThen(hadLog ? Effect.void : removeEmptyLog(request.logPath)),
@@ -215,4 +227,4 @@ const make = Effect.gen(function* () {
 const absentIs =
   <B>(absent: B) =>
   <A>(self: Effect.Effect<A, LinuxError>): Effect.Effect<A | B, LinuxError> =>
-    Effect.catch(self, (error) => (isGone(error) ? Effect.succeed(absent) : Effect.fail(error)))
+    Effect.catchIf(self, isGone, () => Effect.succeed(absent))

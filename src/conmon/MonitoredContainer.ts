@@ -32,6 +32,8 @@ export interface LaunchRequest {
   readonly conmonEnv: Readonly<Record<string, string>>
   /** Existing cgroup directories (one on v2, one per hierarchy on v1) that conmon joins before it starts the runtime. */
   readonly conmonCgroup?: ReadonlyArray<string>
+  /** Milliseconds that the runtime may take to create the container. */
+  readonly createLimitMs: number
   /** conmon's --log-level: "error", "warn", "info", "debug". */
   readonly logLevel: string
 }

@@ -80,9 +80,7 @@ export interface AttachmentCache {
 export const makeAttachmentCache = (files: Files["Service"], cacheDirectory: string): AttachmentCache => {
   const directory = `${cacheDirectory.replace(/\/+$/, "")}/results`
 
-  const names = Effect.catch(files.readDirectory(directory), (error) =>
-    isGone(error) ? Effect.succeed([]) : Effect.fail(error)
-  )
+  const names = Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
 
   const read = Effect.fnUntraced(function* (name: string) {
     const path = `${directory}/${name}`
@@ -115,8 +113,7 @@ export const makeAttachmentCache = (files: Files["Service"], cacheDirectory: str
           found.filter(({ request }) => request.containerId === podId && request.interfaceName === interfaceName)
       ),
     list: readAll((name) => !name.startsWith(".")),
-    remove: ({ file }) =>
-      Effect.catch(files.removeFile(file), (error) => (isGone(error) ? Effect.void : Effect.fail(error)))
+    remove: ({ file }) => Effect.catchIf(files.removeFile(file), isGone, () => Effect.void)
   }
 }
 

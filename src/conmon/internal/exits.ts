@@ -38,14 +38,14 @@ export const watchExits = (files: Files["Service"], directory: string): Stream.S
       )
       // Armed before the first scan, so that no exit falls between the two.
       yield* Effect.forkScoped(Effect.forever(watch), { startImmediately: true })
-      yield* Effect.forever(Effect.andThen(rescan, Effect.sleep(rescanInterval)))
+      return yield* Effect.forever(Effect.andThen(rescan, Effect.sleep(rescanInterval)))
     })
   )
 
 const stat = Effect.fnUntraced(function* (files: Files["Service"], path: string) {
   const found: Option.Option<FileStat> = yield* files.lstat(path).pipe(
     Effect.asSome,
-    Effect.catch((error) => (isGone(error) ? Effect.succeedNone : Effect.fail(error)))
+    Effect.catchIf(isGone, () => Effect.succeedNone)
   )
   return found
 })

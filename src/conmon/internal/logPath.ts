@@ -27,7 +27,7 @@ export const inspectLogPath = Effect.fnUntraced(function* (files: Files["Service
   const inspect = Effect.fnUntraced(function* (path: string) {
     const stat: Option.Option<FileStat> = yield* files.lstat(path).pipe(
       Effect.asSome,
-      Effect.catch((error) => (isGone(error) ? Effect.succeedNone : Effect.fail(error))),
+      Effect.catchIf(isGone, () => Effect.succeedNone),
       Effect.mapError(because("Log", operation, containerId))
     )
     if (Option.isSome(stat) && stat.value.kind !== "file") {
