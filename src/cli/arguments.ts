@@ -60,6 +60,8 @@ interface Parsed {
   readonly overrides: Array<Override>
   readonly withoutEffect: Set<string>
   readonly problems: Array<string>
+  /** After an unknown flag the next word may be its value: then nothing is said about words. */
+  wordsAreCertain: boolean
 }
 
 const unknownFlag = (argument: string, name: string, own: ReadonlyArray<string>): string => {
@@ -74,7 +76,8 @@ const parseWords = (argv: ReadonlyArray<string>, own: (command: string) => Reado
     command: new Set(),
     overrides: [],
     withoutEffect: new Set(),
-    problems: []
+    problems: [],
+    wordsAreCertain: true
   }
   for (let index = 0; index < argv.length; index++) {
     const argument = argv[index] ?? ""
@@ -92,6 +95,7 @@ const parseWords = (argv: ReadonlyArray<string>, own: (command: string) => Reado
     const found = flagsByName.get(name)
     if (found === undefined) {
       parsed.problems.push(unknownFlag(argument, name, commandNames))
+      if (attached === undefined) parsed.wordsAreCertain = false
       continue
     }
     const flag: Flag = typeof found === "string" ? programFlags[found] : found
@@ -125,7 +129,7 @@ export const parseArguments = (
   )
   const { problems } = parsed
   const [command, ...rest] = parsed.words
-  if (command !== undefined && !commands.includes(command)) {
+  if (command !== undefined && !commands.includes(command) && parsed.wordsAreCertain) {
     const near = suggest(command, commands)
     problems.push(
       foreignCommands.has(command)
@@ -134,7 +138,7 @@ export const parseArguments = (
     )
   }
   const topic = command === "help" ? rest.shift() : command
-  if (rest.length > 0) problems.push(`unexpected argument ${JSON.stringify(rest[0])}`)
+  if (rest.length > 0 && parsed.wordsAreCertain) problems.push(`unexpected argument ${JSON.stringify(rest[0])}`)
 
   const program = (name: ProgramFlag): string | undefined => {
     const flag: Flag = programFlags[name]

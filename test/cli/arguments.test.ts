@@ -116,6 +116,7 @@ describe("commands", () => {
     ])
     assert.deepStrictEqual(problems("config", "--defualt"), ["unknown flag --defualt; did you mean --default?"])
     assert.deepStrictEqual(problems("--default"), ["unknown flag --default"])
+    assert.deepStrictEqual(problems("--rooot", "/x"), ["unknown flag --rooot; did you mean --root?"])
     assert.deepStrictEqual(problems("wipe"), ["the command wipe is not built yet"])
     assert.deepStrictEqual(problems("config", "more"), ['unexpected argument "more"'])
     assert.deepStrictEqual(problems("--root"), ["flag --root needs a value"])
