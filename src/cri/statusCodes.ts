@@ -28,12 +28,9 @@ export interface RpcStatus {
 const maxDetails = 4096
 
 const makeStatus = (code: status, text: string): RpcStatus => {
-  const details = redactText(text).toWellFormed()
-  return {
-    code,
-    name: status[code],
-    details: details.length > maxDetails ? `${details.slice(0, maxDetails - 1).toWellFormed()}…` : details
-  }
+  const redacted = redactText(text)
+  const cut = redacted.length > maxDetails ? `${redacted.slice(0, maxDetails - 1)}…` : redacted
+  return { code, name: status[code], details: cut.toWellFormed() }
 }
 
 /**

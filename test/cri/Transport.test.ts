@@ -140,7 +140,7 @@ describe("Transport, the two protocols", () => {
         { name: "busybox", kind: "pull", ageMs: 5 }
       ])
       assert.strictEqual((yield* httpRequest(path, "/debug/waits", "POST")).status, 405)
-      const missing = yield* httpRequest(path, "/toString")
+      const missing = yield* httpRequest(path, "/nothing")
       assert.strictEqual(missing.status, 404)
       assert.include(missing.body, "/debug/waits")
       const bug = yield* httpRequest(path, "/bug")

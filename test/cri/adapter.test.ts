@@ -167,15 +167,18 @@ describe("adapter", () => {
       const server = yield* startServer({
         runtime: {
           ListContainers: () => listOf("a\ud800b".concat("x".repeat(300), "\udc00")),
-          StartContainer: () => new InvalidRequest({ field: "x", reason: `bad \ud800 name ${"é".repeat(5000)}` })
+          StartContainer: () => new InvalidRequest({ field: "x", reason: "bad \ud800 name" }),
+          RemoveContainer: () => new InvalidRequest({ field: "x", reason: "é".repeat(5000) })
         }
       })
       const { containers } = yield* server.call<ListContainersResponse>("ListContainers", { filter: undefined })
       assert.strictEqual(containers[0]?.id, "a\ufffdb".concat("x".repeat(300), "\ufffd"))
-      const error = yield* Effect.flip(server.call("StartContainer", { containerId: "c1" }))
-      assert.strictEqual(error.code, status.INVALID_ARGUMENT)
-      assert.match(error.details, /^invalid request: x: bad \ufffd name é+…$/)
-      assert.lengthOf(error.details, 4096)
+      const short = yield* Effect.flip(server.call("StartContainer", { containerId: "c1" }))
+      assert.strictEqual(short.details, "invalid request: x: bad \ufffd name")
+      const long = yield* Effect.flip(server.call("RemoveContainer", { containerId: "c1" }))
+      assert.strictEqual(long.code, status.INVALID_ARGUMENT)
+      assert.match(long.details, /^invalid request: x: é+…$/)
+      assert.lengthOf(long.details, 4096)
     }).pipe(Effect.scoped, Effect.provide(environment()))
   )
 
@@ -316,8 +319,11 @@ describe("adapter, server streams", () => {
       yield* Effect.sleep("100 millis")
       reader.interruptUnsafe()
       yield* Deferred.await(closed).pipe(Effect.timeout("5 seconds"))
-      assert.isEmpty(yield* LogLines)
-    }).pipe(Effect.scoped, Effect.provide(environment()))
+      const lines = yield* LogLines
+      yield* eventually(() => lines.length > 1)
+      assert.match(lines[0]!, /level=debug msg="GetContainerEvents called"/)
+      assert.match(lines[1]!, /level=debug msg="GetContainerEvents left by its client"/)
+    }).pipe(Effect.scoped, Effect.provide(environment("debug")))
   )
 
   it.live("does not run ahead of a client that does not read", () =>
