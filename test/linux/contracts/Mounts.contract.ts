@@ -1,0 +1,220 @@
+/** What every layer of Mounts does alike, together with the Files of the same world. */
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import { Files } from "../../../src/linux/Files.ts"
+import { type MountFlag, Mounts } from "../../../src/linux/Mounts.ts"
+import { codeOf, type Environment, put, testsIn } from "./environment.ts"
+
+export const mountsContract = (name: string, environment: Environment<Mounts | Files>): void => {
+  const test = testsIn(environment)
+  const bind = Effect.fnUntraced(function* (source: string, target: string, ...flags: ReadonlyArray<MountFlag>) {
+    const mounts = yield* Mounts
+    yield* Effect.acquireRelease(mounts.mount({ source, target, type: "", flags: ["bind", ...flags], data: "" }), () =>
+      Effect.ignore(mounts.unmount(target, { detach: true }))
+    )
+  })
+  const tmpfs = Effect.fnUntraced(function* (target: string, data = "") {
+    const mounts = yield* Mounts
+    yield* Effect.acquireRelease(
+      mounts.mount({ source: "tmpfs", target, type: "tmpfs", flags: ["nosuid", "nodev"], data }),
+      () => Effect.ignore(mounts.unmount(target, { detach: true }))
+    )
+  })
+  const directories = Effect.fnUntraced(function* (...paths: ReadonlyArray<string>) {
+    const files = yield* Files
+    for (const path of paths) yield* files.makeDirectory(path, { recursive: true })
+  })
+
+  describe(`Mounts, ${name}`, () => {
+    test("a bind mount shows the source until it is unmounted", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/source`, `${dir}/target`)
+        yield* put(`${dir}/source/a`, "there")
+        yield* bind(`${dir}/source`, `${dir}/target`)
+        assert.strictEqual(yield* files.readText(`${dir}/target/a`), "there")
+        yield* mounts.unmount(`${dir}/target`)
+        assert.deepStrictEqual(yield* files.readDirectory(`${dir}/target`), [])
+        assert.strictEqual(yield* codeOf(mounts.unmount(`${dir}/target`)), "EINVAL")
+      }))
+    test("a file can be bound over a file", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        yield* put(`${dir}/a`, "a")
+        yield* put(`${dir}/b`, "b")
+        yield* bind(`${dir}/a`, `${dir}/b`)
+        assert.strictEqual(yield* files.readText(`${dir}/b`), "a")
+        assert.strictEqual(yield* codeOf(files.removeFile(`${dir}/b`)), "EBUSY")
+      }))
+    test("a tmpfs starts empty and is listed with its options", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/shm`)
+        yield* put(`${dir}/shm/hidden`, "")
+        yield* tmpfs(`${dir}/shm`, "mode=1777,size=65536k")
+        assert.deepStrictEqual(yield* files.readDirectory(`${dir}/shm`), [])
+        assert.strictEqual((yield* files.stat(`${dir}/shm`)).mode, 0o1777)
+        const [entry, ...more] = yield* mounts.list(`${dir}/shm`)
+        assert.deepStrictEqual(more, [])
+        assert.deepStrictEqual([entry?.target, entry?.type, entry?.root], [`${dir}/shm`, "tmpfs", "/"])
+        assert.includeMembers([...(entry?.options ?? [])], ["rw", "nosuid", "nodev"])
+      }))
+    test("read-only binds refuse writes, the source does not", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/source`, `${dir}/target`)
+        yield* bind(`${dir}/source`, `${dir}/target`, "ro")
+        assert.strictEqual(yield* codeOf(files.makeDirectory(`${dir}/target/x`)), "EROFS")
+        yield* files.makeDirectory(`${dir}/source/x`)
+        const [entry] = yield* mounts.list(`${dir}/target`)
+        assert.include([...(entry?.options ?? [])], "ro")
+      }))
+    test("a remount changes the flags", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/target`)
+        yield* tmpfs(`${dir}/target`)
+        const target = `${dir}/target`
+        yield* mounts.mount({ source: "", target, type: "", flags: ["remount", "bind", "ro"], data: "" })
+        assert.strictEqual(yield* codeOf(files.makeDirectory(`${dir}/target/x`)), "EROFS")
+      }))
+    test("only a recursive bind takes the mounts below along", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/source/sub`, `${dir}/plain`, `${dir}/deep`)
+        yield* tmpfs(`${dir}/source/sub`)
+        yield* put(`${dir}/source/sub/a`, "")
+        yield* bind(`${dir}/source`, `${dir}/plain`)
+        yield* bind(`${dir}/source`, `${dir}/deep`, "rec")
+        assert.deepStrictEqual(yield* files.readDirectory(`${dir}/plain/sub`), [])
+        assert.deepStrictEqual(yield* files.readDirectory(`${dir}/deep/sub`), ["a"])
+        assert.deepStrictEqual(
+          (yield* mounts.list(`${dir}/deep`)).map((entry) => entry.target),
+          [`${dir}/deep`, `${dir}/deep/sub`]
+        )
+      }))
+    test("a busy mount is unmounted only when detached", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/a`)
+        yield* tmpfs(`${dir}/a`)
+        yield* put(`${dir}/a/file`, "1")
+        const file = yield* files.open(`${dir}/a/file`, "read")
+        assert.strictEqual(yield* codeOf(mounts.unmount(`${dir}/a`)), "EBUSY")
+        yield* mounts.unmount(`${dir}/a`, { detach: true })
+        assert.deepStrictEqual(yield* mounts.list(`${dir}/a`), [])
+        assert.strictEqual((yield* file.read(0, 1)).length, 1)
+      }))
+    test("list: at or below a path, never a neighbour with the same beginning; in mount order", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/a`, `${dir}/ab`)
+        yield* tmpfs(`${dir}/ab`)
+        yield* tmpfs(`${dir}/a`)
+        yield* directories(`${dir}/a/x`)
+        yield* tmpfs(`${dir}/a/x`)
+        assert.deepStrictEqual(
+          (yield* mounts.list(`${dir}/a`)).map((entry) => entry.target),
+          [`${dir}/a`, `${dir}/a/x`]
+        )
+        assert.isAtLeast((yield* mounts.list()).length, 3)
+      }))
+    test("propagation: private mounts have no peers, shared ones have a group", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        const target = `${dir}/a`
+        yield* directories(target)
+        yield* tmpfs(target)
+        const propagation = Effect.map(mounts.list(target), ([entry]) => entry?.propagation ?? [])
+        const change = (...flags: ReadonlyArray<MountFlag>) =>
+          mounts.mount({ source: "", target, type: "", flags, data: "" })
+        yield* change("private", "rec")
+        assert.deepStrictEqual(yield* propagation, [])
+        yield* change("shared")
+        assert.match((yield* propagation)[0] ?? "", /^shared:\d+$/)
+        yield* change("private")
+        yield* change("unbindable")
+        assert.deepStrictEqual(yield* propagation, ["unbindable"])
+      }))
+    test("missing sources and targets are told", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/a`)
+        assert.strictEqual(yield* codeOf(bind(`${dir}/none`, `${dir}/a`)), "ENOENT")
+        assert.strictEqual(yield* codeOf(bind(`${dir}/a`, `${dir}/none`)), "ENOENT")
+        assert.strictEqual(yield* codeOf(mounts.unmount(`${dir}/none`)), "ENOENT")
+      }))
+    test("unmount does not follow a link", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/a`)
+        yield* tmpfs(`${dir}/a`)
+        yield* files.symlink("a", `${dir}/link`)
+        assert.strictEqual(yield* codeOf(mounts.unmount(`${dir}/link`)), "EINVAL")
+        assert.strictEqual((yield* mounts.list(`${dir}/a`)).length, 1)
+      }))
+    test("removeTree stops at a mount and leaves its content", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        yield* directories(`${dir}/tree/mounted`, `${dir}/precious`)
+        yield* put(`${dir}/precious/a`, "")
+        yield* bind(`${dir}/precious`, `${dir}/tree/mounted`)
+        assert.strictEqual(yield* codeOf(files.removeTree(`${dir}/tree`)), "EBUSY")
+        assert.strictEqual(yield* codeOf(files.removeTree(`${dir}/tree/mounted`)), "EBUSY")
+        assert.deepStrictEqual(yield* files.readDirectory(`${dir}/precious`), ["a"])
+      }))
+    test("diskUsage leaves out what is mounted below", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        yield* directories(`${dir}/tree/mounted`)
+        const usage = yield* files.diskUsage(`${dir}/tree`)
+        yield* tmpfs(`${dir}/tree/mounted`)
+        yield* put(`${dir}/tree/mounted/a`, "x".repeat(100_000))
+        const less = yield* files.diskUsage(`${dir}/tree`)
+        assert.isTrue(less.inodes <= usage.inodes && less.bytes <= usage.bytes)
+      }))
+    test("an overlay shows its layers, topmost first, and keeps writes in the upper directory", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/l1`, `${dir}/l2`, `${dir}/upper`, `${dir}/work`, `${dir}/merged`)
+        yield* put(`${dir}/l1/both`, "top")
+        yield* put(`${dir}/l2/both`, "bottom")
+        yield* put(`${dir}/l2/only`, "bottom")
+        yield* Effect.acquireRelease(
+          mounts.mount({
+            source: "overlay",
+            target: `${dir}/merged`,
+            type: "overlay",
+            flags: [],
+            data: `lowerdir=${dir}/l1:${dir}/l2,upperdir=${dir}/upper,workdir=${dir}/work`
+          }),
+          () => Effect.ignore(mounts.unmount(`${dir}/merged`, { detach: true }))
+        )
+        assert.strictEqual(yield* files.readText(`${dir}/merged/both`), "top")
+        assert.strictEqual(yield* files.readText(`${dir}/merged/only`), "bottom")
+        yield* put(`${dir}/merged/new`, "written")
+        yield* put(`${dir}/merged/only`, "changed")
+        assert.strictEqual(yield* files.readText(`${dir}/upper/new`), "written")
+        assert.strictEqual(yield* files.readText(`${dir}/l2/only`), "bottom")
+        assert.strictEqual((yield* mounts.list(`${dir}/merged`))[0]?.type, "overlay")
+        yield* mounts.unmount(`${dir}/merged`)
+        assert.deepStrictEqual(yield* files.readDirectory(`${dir}/upper`), ["new", "only"])
+      }))
+    test("data of a page or more is refused, not cut", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/a`)
+        const data = `size=1m,${"x".repeat(4096)}`
+        const request = { source: "tmpfs", target: `${dir}/a`, type: "tmpfs", flags: [], data }
+        assert.strictEqual(yield* codeOf(mounts.mount(request)), "E2BIG")
+      }))
+  })
+}
