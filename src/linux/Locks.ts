@@ -1,5 +1,6 @@
 /** Record locks shared with other programs (podman, skopeo, buildah) and between two daemons. */
-import { Context, type Effect, type Option, type Scope } from "effect"
+import { Context, type Effect, Layer, type Option, type Scope } from "effect"
+import { makeLocks } from "./internal/locks.ts"
 import type { LinuxError } from "./LinuxError.ts"
 
 export type LockMode = "read" | "write"
@@ -26,4 +27,6 @@ export class Locks extends Context.Service<
       mode: LockMode
     ) => Effect.Effect<Option.Option<HeldLock>, LinuxError, Scope.Scope>
   }
->()("cricket/linux/Locks") {}
+>()("cricket/linux/Locks") {
+  static readonly layer = Layer.sync(Locks, makeLocks)
+}

@@ -1,5 +1,6 @@
 /** Mounts of the daemon's mount namespace. */
-import { Context, type Effect } from "effect"
+import { Context, type Effect, Layer } from "effect"
+import { makeMounts } from "./internal/mounts.ts"
 import type { LinuxError } from "./LinuxError.ts"
 
 export type MountFlag =
@@ -48,4 +49,6 @@ export class Mounts extends Context.Service<
     /** Every mount of the namespace in mount order, optionally only those at or below a path. */
     readonly list: (below?: string) => Effect.Effect<ReadonlyArray<MountEntry>, LinuxError>
   }
->()("cricket/linux/Mounts") {}
+>()("cricket/linux/Mounts") {
+  static readonly layer = Layer.sync(Mounts, makeMounts)
+}

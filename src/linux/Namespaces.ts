@@ -1,5 +1,6 @@
 /** Namespaces of pods: made by the daemon, pinned as bind mounts, so no process has to live in them. */
-import { Context, type Effect } from "effect"
+import { Context, type Effect, Layer } from "effect"
+import { makeNamespaces } from "./internal/namespaces.ts"
 import type { LinuxError } from "./LinuxError.ts"
 
 export type PinnedKind = "net" | "ipc" | "uts"
@@ -26,4 +27,6 @@ export class Namespaces extends Context.Service<
     /** True while `path` still is a pinned namespace of that kind (nsfs), false after a reboot or an unpin. */
     readonly isPinned: (path: string) => Effect.Effect<boolean, LinuxError>
   }
->()("cricket/linux/Namespaces") {}
+>()("cricket/linux/Namespaces") {
+  static readonly layer = Layer.sync(Namespaces, makeNamespaces)
+}

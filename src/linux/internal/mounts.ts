@@ -1,0 +1,58 @@
+/** Mounts of the real host, by mount(2) on pool threads: unmounting an overlay syncs its upper file system. */
+import { Effect } from "effect"
+import type { MountRequest, Mounts } from "../Mounts.ts"
+import { attempt, Refused } from "./attempt.ts"
+import { isAtOrBelow, parseMountInfo } from "./mountInfo.ts"
+import { makesMount, mountSteps } from "./mountSteps.ts"
+import { mountAsync, umount2Async } from "./native.ts"
+import { readWhole } from "./readWhole.ts"
+
+const MNT_DETACH = 2
+const UMOUNT_NOFOLLOW = 8
+// The kernel copies one page and cuts what does not fit.
+const maxData = 4095
+const maxMountInfo = 64 * 1024 * 1024
+
+const mount = async (request: MountRequest): Promise<void> => {
+  if (Buffer.byteLength(request.data) > maxData) throw new Refused("E2BIG", `options are longer than ${maxData} bytes`)
+  if ([request.source, request.target, request.data].some((text) => text.includes("\0"))) {
+    throw new Refused("EINVAL", "has a NUL byte")
+  }
+  const steps = mountSteps(request)
+  if (steps.length === 0) throw new Refused("EINVAL", "asks for nothing")
+  for (const [index, step] of steps.entries()) {
+    try {
+      await mountAsync(request.source, request.target, step.type, step.flags, step.data)
+    } catch (error) {
+      if (index > 0 && makesMount(request)) await umount2Async(request.target, MNT_DETACH | UMOUNT_NOFOLLOW)
+      throw error
+    }
+  }
+}
+
+const list = async (below: string) => {
+  // Latin-1 keeps bytes that are not UTF-8 until the escapes are resolved.
+  const text = Buffer.from(await readWhole("/proc/self/mountinfo", maxMountInfo)).toString("latin1")
+  const utf8 = (value: string) => Buffer.from(value, "latin1").toString("utf8")
+  return parseMountInfo(text)
+    .map((entry) => ({
+      ...entry,
+      root: utf8(entry.root),
+      target: utf8(entry.target),
+      source: utf8(entry.source),
+      superOptions: entry.superOptions.map(utf8)
+    }))
+    .filter((entry) => isAtOrBelow(entry.target, below))
+}
+
+export const makeMounts = (): Mounts["Service"] => ({
+  mount: Effect.fn("Mounts.mount")((request) =>
+    attempt("mount", `${request.target} from ${request.source}`, () => mount(request))
+  ),
+  unmount: Effect.fn("Mounts.unmount")((target, options) =>
+    attempt("unmount", target, () =>
+      umount2Async(target, UMOUNT_NOFOLLOW | (options?.detach === true ? MNT_DETACH : 0))
+    )
+  ),
+  list: Effect.fn("Mounts.list")((below = "/") => attempt("list", "mounts", () => list(below)))
+})
