@@ -16,11 +16,14 @@ export interface GrpcService {
   readonly implementation: UntypedServiceImplementation
 }
 
+/** Node's, so that nobody else needs to name node:http. */
+export type HttpHandler = RequestListener
+
 export interface TransportOptions {
   /** Absolute; its directory is made if missing. At most 103 bytes, the length of sun_path less room for a suffix. */
   readonly path: string
   readonly services: ReadonlyArray<GrpcService>
-  readonly http: RequestListener
+  readonly http: HttpHandler
   /** Bytes of one gRPC message. Default 80 MiB, as CRI-O. */
   readonly maxReceiveBytes?: number
   /** Bytes of one gRPC message. Default 80 MiB, as CRI-O. */

@@ -1,6 +1,6 @@
 /** The HTTP side of the CRI socket: small read-only reports for people and tools. */
 import { Cause, Context, Effect, Exit, Fiber, Scope } from "effect"
-import type { RequestListener } from "node:http"
+import type { HttpHandler } from "./Transport.ts"
 
 export interface HttpReply {
   readonly status: number
@@ -49,9 +49,9 @@ export const debugWaits = <R>(
   Effect.map(waits, (list) => jsonReply(list.toSorted((a, b) => b.ageMs - a.ageMs)))
 
 /** Makes the transport's handler; requests are fibers of the scope, and end when their client goes. */
-export const makeRequestListener = Effect.fnUntraced(function* <R>(
+export const makeHttpHandler = Effect.fnUntraced(function* <R>(
   router: HttpRouter<R>
-): Effect.fn.Return<RequestListener, never, R | Scope.Scope> {
+): Effect.fn.Return<HttpHandler, never, R | Scope.Scope> {
   const context = yield* Effect.context<R | Scope.Scope>()
   // A scope of its own, closed after the transport's, so that running requests may finish.
   const scope = yield* Scope.fork(Context.get(context, Scope.Scope))
