@@ -18,7 +18,7 @@ export const image = section("Images: where they come from and which are trusted
     doc: "Registry credentials (the format of docker's config.json) for pulls that bring none of their own.",
     flags: ["global-auth-file"],
     env: "CONTAINER_GLOBAL_AUTH_FILE",
-    built: false
+    built: true
   }),
   namespaced_auth_dir: option(optionalPath, {
     default: "/etc/crio/auth",
@@ -107,7 +107,7 @@ export const image = section("Images: where they come from and which are trusted
     doc: "Cancel a pull that makes no progress for this long. 0 never cancels.",
     flags: ["pull-progress-timeout"],
     env: "CONTAINER_PULL_PROGRESS_TIMEOUT",
-    built: false
+    built: true
   }),
   oci_artifact_mount_support: option(boolean, {
     default: true,
@@ -121,7 +121,7 @@ export const image = section("Images: where they come from and which are trusted
     doc: "Image names without a registry that several registries could answer: `enforcing` refuses them, `disabled` tries the registries in turn.",
     flags: ["short-name-mode"],
     env: "CONTAINER_SHORT_NAME_MODE",
-    built: false
+    built: true
   })
 })
 

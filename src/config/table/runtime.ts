@@ -42,7 +42,7 @@ export const runtime = section("How containers are run and supervised.", {
     doc: "Prefix put before the source of each bind mount, for a daemon that sees the host's root elsewhere.",
     flags: ["bind-mount-prefix"],
     env: "CONTAINER_BIND_MOUNT_PREFIX",
-    built: false
+    built: true
   }),
   uid_mappings: option(idMappings, {
     default: "",
@@ -169,7 +169,7 @@ export const runtime = section("How containers are run and supervised.", {
     doc: "Sources of bind mounts that are never made: a container whose mount source is missing and listed here fails.",
     flags: ["absent-mount-sources-to-reject"],
     env: "CONTAINER_ABSENT_MOUNT_SOURCES_TO_REJECT",
-    built: false
+    built: true
   }),
   enable_pod_events: option(boolean, {
     default: false,

@@ -56,7 +56,7 @@ export const runtimes = collection(
       default: [],
       doc: "Annotations with effect that pods with this handler may use.",
       reload: "signal",
-      built: false
+      built: true
     }),
     monitor_path: option(optionalPath, {
       default: "",

@@ -40,7 +40,7 @@ export const security = {
     doc: "Make every container's root file system read-only, with a tmpfs on /run, /tmp and /var/tmp.",
     flags: ["read-only"],
     env: "CONTAINER_READ_ONLY",
-    built: false
+    built: true
   }),
   conmon: option(optionalPath, {
     default: "",
@@ -142,7 +142,7 @@ export const security = {
     default: false,
     doc: "Give a container's devices to the user and group that it runs as.",
     flags: ["device-ownership-from-security-context"],
-    built: false
+    built: true
   }),
   default_runtime: option(handlerName, {
     default: "crun",
@@ -183,11 +183,11 @@ export const security = {
   }),
   apparmor_profile: option(text, {
     default: "crio-default",
-    doc: "AppArmor profile that RuntimeDefault stands for. The default one is generated and loaded by the daemon.",
+    doc: "AppArmor profile that RuntimeDefault stands for.",
     flags: ["apparmor-profile"],
     env: "CONTAINER_APPARMOR_PROFILE",
     reload: "signal",
-    built: false
+    built: true
   }),
   blockio_config_file: option(optionalPath, {
     default: "",
