@@ -18,6 +18,8 @@ export interface HostFactsShape {
   readonly seccomp: boolean
   readonly apparmor: boolean
   readonly selinux: boolean
+  /** Go's name of the processor, as seccomp profiles use it. */
+  readonly architecture: "amd64" | "arm64"
   /** Kernel release as [major, minor]. */
   readonly kernel: readonly [number, number]
 }
@@ -112,6 +114,7 @@ export class HostFacts extends Context.Service<HostFacts, HostFactsShape>()("cri
         seccomp: status === "" || /^Seccomp:/m.test(status),
         apparmor: (yield* text("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
         selinux: yield* exists("/sys/fs/selinux/enforce"),
+        architecture: process.arch === "arm64" ? "arm64" : "amd64",
         kernel: kernelRelease(yield* text("/proc/sys/kernel/osrelease"))
       }
       yield* logCuts(facts, Array.from(capabilitySet("", last)))

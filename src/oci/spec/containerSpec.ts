@@ -4,7 +4,6 @@ import { NamespaceMode } from "../../gen/runtime/v1/api.ts"
 import type { RuntimeSpec } from "../../model/RuntimeSpec.ts"
 import { mayRaiseLimits } from "../HostFacts.ts"
 import { annotations, ownAnnotations } from "./annotations.ts"
-import { capabilities } from "./capabilities.ts"
 import { deviceRules } from "./devices.ts"
 import { type Fault, invalid } from "./fault.ts"
 import type { ContainerSpecInput } from "./input.ts"
@@ -36,13 +35,6 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
       terminal: config.tty
     })
     const cwd = yield* workingDirectory(config.workingDir, image.WorkingDir)
-    const granted = yield* capabilities({
-      requested: security?.capabilities,
-      privileged,
-      defaults: settings.default_capabilities,
-      inheritable: settings.add_inheritable_capabilities,
-      available: facts.capabilities
-    })
     const ownLimits = yield* rlimits(settings.default_ulimits, facts.hardLimits, mayRaiseLimits(facts))
     const oomScore = yield* oomScoreAdj(limits, facts)
     const cgroupLimits = yield* resources({
@@ -69,7 +61,7 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
         args,
         env,
         cwd,
-        capabilities: granted,
+        capabilities: input.capabilities,
         rlimits: ownLimits,
         noNewPrivileges: security?.noNewPrivs ?? false,
         ...(oomScore === undefined ? {} : { oomScoreAdj: oomScore }),

@@ -1,7 +1,7 @@
 /** What the specification of a container is made from: everything already read, nothing left to look up. */
 import type { ContainerConfig } from "../../gen/runtime/v1/api.ts"
 import type { ProcessConfig } from "../../model/ImageConfig.ts"
-import type { DeviceRule, Device, Mount, Seccomp } from "../../model/RuntimeSpec.ts"
+import type { Capabilities, Device, DeviceRule, Mount, Seccomp } from "../../model/RuntimeSpec.ts"
 import type { HostFactsShape } from "../HostFacts.ts"
 import type { RuntimeHandler } from "../RuntimeHandlers.ts"
 import type { ContainerUser } from "./user.ts"
@@ -49,6 +49,8 @@ export interface ContainerSpecInput {
   readonly hostname: string
   readonly namespaces: NamespaceChoices
   readonly user: ContainerUser
+  /** As `capabilities` grants them: seccomp depends on them too. */
+  readonly capabilities: Capabilities
   /** Over the default mounts, by destination. */
   readonly mounts: ReadonlyArray<Mount>
   readonly sharedMemory: string

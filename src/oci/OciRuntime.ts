@@ -1,0 +1,153 @@
+/** The commands of an OCI runtime on one container. `create` is conmon's; everything later comes here. */
+import { Context, Effect, Layer, Result, Schema, type Scope } from "effect"
+import { posix } from "node:path"
+import { Files } from "../linux/Files.ts"
+import type { LinuxError } from "../linux/LinuxError.ts"
+import { Processes } from "../linux/Processes.ts"
+import { encodeResources, type Resources } from "../model/RuntimeSpec.ts"
+import {
+  type ExecRequest,
+  type ExecSyncRequest,
+  type ExecSyncResult,
+  type RunningExec,
+  runExecSync,
+  startExec
+} from "./internal/execRun.ts"
+import { isUnknown, runCommand, type RuntimeOptions } from "./internal/runtimeCommand.ts"
+import { type ExecNotKilled, type ExecTimedOut, type RuntimeError, RuntimeUnavailable } from "./OciError.ts"
+import type { RuntimeHandler } from "./RuntimeHandlers.ts"
+
+export type { ExecRequest, ExecSyncRequest, ExecSyncResult, RunningExec } from "./internal/execRun.ts"
+export { globalArguments, runtimeEnvironment, type RuntimeOptions } from "./internal/runtimeCommand.ts"
+
+/** runtime.md "State"; paused is crun's and runc's own. */
+const State = Schema.Struct({
+  status: Schema.Literals(["creating", "created", "running", "paused", "stopped"]),
+  /** 0 when stopped. */
+  pid: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  bundle: Schema.String
+})
+export type RuntimeState = typeof State.Type
+
+const decodeState = Schema.decodeUnknownResult(Schema.fromJsonString(State))
+
+export class OciRuntime extends Context.Service<
+  OciRuntime,
+  {
+    readonly state: (handler: RuntimeHandler, containerId: string) => Effect.Effect<RuntimeState, RuntimeError>
+    readonly start: (handler: RuntimeHandler, containerId: string) => Effect.Effect<void, RuntimeError>
+    /** Signals the container's init. False when it has ended or the runtime does not know it. */
+    readonly kill: (
+      handler: RuntimeHandler,
+      containerId: string,
+      signal: number
+    ) => Effect.Effect<boolean, RuntimeError>
+    /** Removes an ended container's state and cgroup. Succeeds when the runtime does not know it. Never forces. */
+    readonly delete: (handler: RuntimeHandler, containerId: string) => Effect.Effect<void, RuntimeError>
+    /** Changes limits of a running container; what is absent stays. */
+    readonly update: (
+      handler: RuntimeHandler,
+      containerId: string,
+      resources: Resources
+    ) => Effect.Effect<void, RuntimeError>
+    /** Starts a command; closing the scope kills what of it still runs. */
+    readonly exec: (
+      handler: RuntimeHandler,
+      containerId: string,
+      request: ExecRequest
+    ) => Effect.Effect<RunningExec, RuntimeError, Scope.Scope>
+    /** Runs a command to its end. At the timeout, or when interrupted, all its processes are killed. */
+    readonly execSync: (
+      handler: RuntimeHandler,
+      containerId: string,
+      request: ExecSyncRequest
+    ) => Effect.Effect<ExecSyncResult, RuntimeError | ExecTimedOut | ExecNotKilled>
+  }
+>()("cricket/oci/OciRuntime") {
+  static readonly layer = (options: RuntimeOptions): Layer.Layer<OciRuntime, never, Files | Processes> =>
+    Layer.effect(
+      OciRuntime,
+      Effect.gen(function* () {
+        const files = yield* Files
+        const services = yield* Effect.context<Files | Processes>()
+
+        const state = Effect.fn("OciRuntime.state")(function* (handler: RuntimeHandler, containerId: string) {
+          const text = yield* runCommand({ handler, containerId, command: "state" }, options)
+          const decoded = decodeState(text)
+          if (Result.isSuccess(decoded)) return decoded.success
+          const reason = `its answer is not a container's state: ${decoded.failure.message}`
+          return yield* new RuntimeUnavailable({ containerId, runtime: handler.name, command: "state", reason })
+        }, Effect.provide(services))
+
+        const start = Effect.fn("OciRuntime.start")(function* (handler: RuntimeHandler, containerId: string) {
+          yield* runCommand({ handler, containerId, command: "start" }, options)
+        }, Effect.provide(services))
+
+        const kill = Effect.fn("OciRuntime.kill")(function* (
+          handler: RuntimeHandler,
+          containerId: string,
+          signal: number
+        ) {
+          const command = { handler, containerId, command: "kill", operands: [String(signal)] }
+          return yield* runCommand(command, options).pipe(
+            Effect.as(true),
+            Effect.catchTags({
+              RuntimeContainerUnknown: () => Effect.succeed(false),
+              RuntimeCommandFailed: Effect.fnUntraced(function* (failure) {
+                const { status } = yield* state(handler, containerId)
+                return status === "stopped" ? false : yield* failure
+              })
+            }),
+            Effect.catchTag("RuntimeContainerUnknown", () => Effect.succeed(false))
+          )
+        }, Effect.provide(services))
+
+        const remove = Effect.fn("OciRuntime.delete")(function* (handler: RuntimeHandler, containerId: string) {
+          if (yield* isUnknown(handler, containerId)) return
+          yield* runCommand({ handler, containerId, command: "delete" }, options).pipe(
+            Effect.catchTag("RuntimeContainerUnknown", () => Effect.void)
+          )
+        }, Effect.provide(services))
+
+        const update = Effect.fn("OciRuntime.update")(function* (
+          handler: RuntimeHandler,
+          containerId: string,
+          resources: Resources
+        ) {
+          const file = posix.join(options.directory, `update-${containerId}.json`)
+          const unavailable = (cause: LinuxError) =>
+            new RuntimeUnavailable({
+              containerId,
+              runtime: handler.name,
+              command: "update",
+              reason: cause.message,
+              cause
+            })
+          yield* Effect.mapError(files.makeDirectory(options.directory, { mode: 0o700, recursive: true }), unavailable)
+          const write = Effect.gen(function* () {
+            const open = yield* files.open(file, "truncate", 0o600)
+            yield* open.write(Buffer.from(encodeResources(resources)))
+          })
+          yield* Effect.mapError(Effect.scoped(write), unavailable)
+          yield* Effect.ensuring(
+            runCommand({ handler, containerId, command: "update", options: ["--resources", file] }, options),
+            Effect.ignore(files.removeFile(file))
+          )
+        }, Effect.provide(services))
+
+        const exec = Effect.fn("OciRuntime.exec")(
+          (handler: RuntimeHandler, containerId: string, request: ExecRequest) =>
+            startExec(handler, containerId, request, options),
+          Effect.provide(services)
+        )
+
+        const execSync = Effect.fn("OciRuntime.execSync")(
+          (handler: RuntimeHandler, containerId: string, request: ExecSyncRequest) =>
+            runExecSync(handler, containerId, request, options),
+          Effect.provide(services)
+        )
+
+        return OciRuntime.of({ state, start, kill, delete: remove, update, exec, execSync })
+      })
+    )
+}

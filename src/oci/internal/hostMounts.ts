@@ -1,0 +1,138 @@
+/** Sources of a container's mounts: found on the host, made where kubelet expects that, checked for propagation. */
+import { Effect, Result } from "effect"
+import { createHash } from "node:crypto"
+import { posix } from "node:path"
+import { type Mount as CriMount, MountPropagation } from "../../gen/runtime/v1/api.ts"
+import { Files } from "../../linux/Files.ts"
+import type { MountEntry } from "../../linux/Mounts.ts"
+import { Mounts } from "../../linux/Mounts.ts"
+import type { Mount } from "../../model/RuntimeSpec.ts"
+import { SpecHostError } from "../OciError.ts"
+import type { RuntimeFeatures } from "../RuntimeHandlers.ts"
+import { invalid, orFail, unsupported } from "../spec/fault.ts"
+import { bind, requestDestination, requestMount, volumeDestination } from "../spec/mounts.ts"
+
+export interface MountSettings {
+  /** Put before every source. */
+  readonly bind_mount_prefix: string
+  readonly absent_mount_sources_to_reject: ReadonlyArray<string>
+  readonly image_volumes: "mkdir" | "bind" | "ignore"
+}
+
+/** Links of the source are followed to the end: what is mounted is the target. A missing source becomes a directory. */
+const resolveSource = Effect.fnUntraced(function* (containerId: string, hostPath: string, settings: MountSettings) {
+  const files = yield* Files
+  const field = "mounts.host_path"
+  if (!posix.isAbsolute(hostPath) || hostPath.includes("\0")) {
+    return yield* orFail(containerId, invalid(field, `${JSON.stringify(hostPath)} is not an absolute path`))
+  }
+  const path = settings.bind_mount_prefix === "" ? hostPath : posix.join(settings.bind_mount_prefix, hostPath)
+  const fail = (cause: unknown) => new SpecHostError({ containerId, field, path, cause })
+  const found = yield* Effect.result(files.realPath(path))
+  if (Result.isSuccess(found)) return found.success
+  if (found.failure.code !== "ENOENT") return yield* fail(found.failure)
+  if (settings.absent_mount_sources_to_reject.includes(posix.resolve("/", hostPath))) {
+    return yield* orFail(
+      containerId,
+      invalid(field, `${hostPath} does not exist, and absent_mount_sources_to_reject lists it`)
+    )
+  }
+  yield* Effect.mapError(files.makeDirectory(path, { mode: 0o755, recursive: true }), fail)
+  return yield* Effect.mapError(files.realPath(path), fail)
+})
+
+const contains = (parent: string, path: string) => parent === "/" || path === parent || path.startsWith(`${parent}/`)
+
+/** The mount that holds a path: the longest target above it, of equal ones the last, which covers the others. */
+const mountOf = (mounts: ReadonlyArray<MountEntry>, path: string): MountEntry | undefined =>
+  mounts.reduce<MountEntry | undefined>(
+    (best, entry) =>
+      contains(entry.target, path) && (best === undefined || entry.target.length >= best.target.length) ? entry : best,
+    undefined
+  )
+
+const checkPropagation = (mount: CriMount, source: string, mounts: ReadonlyArray<MountEntry>) => {
+  const holder = mountOf(mounts, source)
+  const shared = holder?.propagation.some((tag) => tag.startsWith("shared:")) ?? false
+  const slave = holder?.propagation.some((tag) => tag.startsWith("master:")) ?? false
+  const field = "mounts.propagation"
+  const on = `${mount.hostPath} lies on the mount ${holder?.target ?? "/"}, which is`
+  if (mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL && !shared) {
+    return invalid(field, `${on} not shared: bidirectional propagation needs "mount --make-rshared"`)
+  }
+  if (mount.propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER && !shared && !slave) {
+    return invalid(field, `${on} neither shared nor slave: mounts of the host would not reach the container`)
+  }
+  return Result.succeed(undefined)
+}
+
+export interface RequestedMounts {
+  readonly containerId: string
+  readonly mounts: ReadonlyArray<CriMount>
+  readonly features: RuntimeFeatures
+  /** Where the images of image mounts are mounted on the host, by container_path. */
+  readonly imageSources: ReadonlyMap<string, string>
+}
+
+const sourceOf = Effect.fnUntraced(function* (mount: CriMount, request: RequestedMounts, settings: MountSettings) {
+  if (mount.image === undefined || mount.image.image === "") {
+    return yield* resolveSource(request.containerId, mount.hostPath, settings)
+  }
+  const source = request.imageSources.get(mount.containerPath)
+  if (source !== undefined) return source
+  const reason = `ImageVolumeMountFailed: image ${mount.image.image} is not mounted for ${mount.containerPath}`
+  return yield* orFail(request.containerId, unsupported("mounts.image", reason))
+})
+
+export const resolveRequestedMounts = Effect.fnUntraced(function* (request: RequestedMounts, settings: MountSettings) {
+  const mounts = yield* Mounts
+  const propagating = request.mounts.some(({ propagation }) => propagation !== MountPropagation.PROPAGATION_PRIVATE)
+  const table = propagating
+    ? yield* Effect.mapError(
+        mounts.list(),
+        (cause) => new SpecHostError({ containerId: request.containerId, field: "mounts", path: "mountinfo", cause })
+      )
+    : []
+  return yield* Effect.forEach(
+    request.mounts,
+    Effect.fnUntraced(function* (mount) {
+      // Before anything is made on the host for it.
+      yield* orFail(request.containerId, requestDestination(mount.containerPath))
+      const source = yield* sourceOf(mount, request, settings)
+      yield* orFail(request.containerId, checkPropagation(mount, source, table))
+      return yield* orFail(request.containerId, requestMount(mount, source, request.features))
+    })
+  )
+})
+
+export interface ImageVolumes {
+  readonly containerId: string
+  readonly rootfs: string
+  readonly volumes: ReadonlyArray<string>
+  /** Destinations that kubelet's mounts take. */
+  readonly taken: ReadonlySet<string>
+  /** Where anonymous volumes are kept; removed with the container. */
+  readonly directory: string
+}
+
+/** A VOLUME becomes a directory of the root file system or an anonymous volume, as `image_volumes` says. */
+export const resolveImageVolumes = Effect.fnUntraced(function* (input: ImageVolumes, settings: MountSettings) {
+  if (settings.image_volumes === "ignore") return []
+  const files = yield* Files
+  const made: Array<Mount> = []
+  for (const volume of input.volumes) {
+    const destination = yield* orFail(input.containerId, volumeDestination(volume))
+    if (input.taken.has(destination)) continue
+    const fail = (cause: unknown) =>
+      new SpecHostError({ containerId: input.containerId, field: "image VOLUME", path: destination, cause })
+    if (settings.image_volumes === "mkdir") {
+      const owner = { mode: 0o755, uid: 0, gid: 0 }
+      yield* Effect.mapError(files.makeDirectoryInRoot(input.rootfs, destination, owner), fail)
+    } else {
+      const source = posix.join(input.directory, createHash("sha256").update(destination).digest("hex"))
+      yield* Effect.mapError(files.makeDirectory(source, { mode: 0o755, recursive: true }), fail)
+      made.push(bind(source, destination, ["rw", "rprivate", "nodev"]))
+    }
+  }
+  return made
+})
