@@ -55,6 +55,17 @@ export class Conmon extends Context.Service<
   static readonly layer: Layer.Layer<Conmon, never, Files | Processes> = Layer.suspend(() => Layer.effect(Conmon, make))
 }
 
+const reopening = "reopen the log"
+
+const gone = (operation: string, containerId: string, cause?: LinuxError) =>
+  ConmonError.make({
+    kind: "Gone",
+    operation,
+    containerId,
+    reason: "its monitor (conmon) is gone; the container has ended or conmon was killed",
+    ...(cause !== undefined && { cause })
+  })
+
 const tooSlow = ({ containerId, runtimePath, createLimitMs }: LaunchRequest) =>
   ConmonError.make({
     kind: "Runtime",
@@ -65,7 +76,7 @@ const tooSlow = ({ containerId, runtimePath, createLimitMs }: LaunchRequest) =>
 
 /** Files in the bundle that belong to the monitor; the pid file of the container is the runtime's. */
 const monitorFile = /^(attach|ctl|winsz|conmon-pidfile|conmon-term\..*)$/
-const reopenPolls = 250
+const reopenLimit = "5 seconds"
 const maxTerminalSize = 1000
 
 const make = Effect.gen(function* () {
@@ -147,13 +158,7 @@ const make = Effect.gen(function* () {
       Effect.mapError((error) =>
         // ENXIO: a FIFO that nobody reads.
         error.code === "ENXIO" || isGone(error)
-          ? ConmonError.make({
-              kind: "Gone",
-              operation,
-              containerId,
-              reason: "its monitor (conmon) is gone; the container has ended or conmon was killed",
-              cause: error
-            })
+          ? gone(operation, containerId, error)
           : because("State", operation, containerId)(error)
       )
     )
@@ -161,7 +166,7 @@ const make = Effect.gen(function* () {
   const reopenLog = Effect.fn("Conmon.reopenLog")(function* (
     container: MonitoredContainer & { readonly logPath: string }
   ) {
-    const operation = "reopen the log"
+    const operation = reopening
     const subject = { operation, containerId: container.containerId, logPath: container.logPath }
     const before = yield* inspectLogPath(files, subject)
     if (Option.isSome(before) && (yield* writesTo(container, container.logPath))) return
@@ -178,17 +183,35 @@ const make = Effect.gen(function* () {
       })
     }
     yield* control(operation, container, "2 0 0\n")
-    for (let poll = 0; poll < reopenPolls; poll++) {
-      const now = yield* inspectLogPath(files, subject)
-      if (Option.isSome(now) && now.value.inode !== Option.getOrUndefined(before)?.inode) return
-      yield* Effect.sleep("20 millis")
-    }
+    const begun = yield* Effect.timeoutOption(
+      newLog(
+        container,
+        Option.map(before, ({ inode }) => inode)
+      ),
+      reopenLimit
+    )
+    if (Option.isSome(begun)) return
     return yield* ConmonError.make({
       kind: "Monitor",
       operation,
       containerId: container.containerId,
-      reason: `conmon has not begun a new file at ${container.logPath} within 5 s`
+      reason: `conmon has not begun a new file at ${container.logPath} within ${reopenLimit}`
     })
+  })
+
+  /** Waits until another file than `before` is at the log's path, for as long as there is somebody to make it. */
+  const newLog = Effect.fnUntraced(function* (
+    container: MonitoredContainer & { readonly logPath: string },
+    before: Option.Option<number>
+  ) {
+    const subject = { operation: reopening, containerId: container.containerId, logPath: container.logPath }
+    for (let pause = 1; ; pause = Math.min(50, pause * 2)) {
+      const monitored = Option.isSome(yield* findMonitor(services, container))
+      const now = yield* inspectLogPath(files, subject)
+      if (Option.isSome(now) && now.value.inode !== Option.getOrUndefined(before)) return
+      if (!monitored) return yield* gone(reopening, container.containerId)
+      yield* Effect.sleep(pause)
+    }
   })
 
   /** Whether the monitor has that very file open: the kernel names open files by where they are now. */

@@ -1,5 +1,5 @@
 /** One conmon from its start to the line on its sync pipe. */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Fiber, Option, Stream } from "effect"
 import { Buffer } from "node:buffer"
 import type { Files } from "../../linux/Files.ts"
 import type { LinuxError } from "../../linux/LinuxError.ts"
@@ -45,12 +45,19 @@ export const launchMonitor = Effect.fnUntraced(function* (
     for (const directory of request.conmonCgroup ?? []) {
       yield* asMonitorFailure(files.writeExisting(`${directory}/cgroup.procs`, String(child.identity.pid)))
     }
-    yield* asMonitorFailure(child.write(startFd, new Uint8Array(1)))
+    // EPIPE: conmon has ended already, and says why below.
+    yield* child.write(startFd, new Uint8Array(1)).pipe(
+      Effect.catchIf(
+        ({ code }) => code === "EPIPE",
+        () => Effect.void
+      ),
+      asMonitorFailure
+    )
     yield* child.close(startFd)
 
     const line = yield* asMonitorFailure(firstLine(child.output(syncFd)))
     const exit = yield* child.exit
-    const said = complaint()
+    const said = yield* complaint.words
     if (line === "") {
       const end = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`
       return yield* monitorFailure(`conmon ended without a report (${end})${said === "" ? "" : `: ${said}`}`)
@@ -97,7 +104,7 @@ const firstLine = (output: Stream.Stream<Uint8Array, LinuxError>): Effect.Effect
   )
 }
 
-/** conmon's own stdout and stderr, read to the end and kept up to a bound; gives what was said so far. */
+/** conmon's own stdout and stderr, kept up to a bound. `words` waits for their end, but not for long. */
 const collectComplaint = Effect.fnUntraced(function* (child: Child) {
   let said = ""
   const keep = (fd: number) =>
@@ -112,7 +119,10 @@ const collectComplaint = Effect.fnUntraced(function* (child: Child) {
       Effect.ignore,
       Effect.forkScoped({ startImmediately: true })
     )
-  yield* keep(1)
-  yield* keep(2)
-  return () => said.trim()
+  const readers = [yield* keep(1), yield* keep(2)]
+  const words = Fiber.awaitAll(readers).pipe(
+    Effect.timeoutOption("500 millis"),
+    Effect.map(() => said.trim())
+  )
+  return { words }
 })
