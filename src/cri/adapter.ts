@@ -56,6 +56,8 @@ const shown = (message: unknown): string => {
   return json.length > maxLoggedMessage ? `${json.slice(0, maxLoggedMessage)}…` : json
 }
 
+const seconds = (elapsed: Duration.Duration): string => `${Duration.toSeconds(elapsed).toFixed(3)}s`
+
 const traceParent = (metadata: Metadata) => {
   const [traceparent] = metadata.get("traceparent")
   return typeof traceparent === "string"
@@ -80,7 +82,7 @@ const encode = <I, O>(method: Method<I, O>, response: O | Encoded, limit: number
 
 const logFailure = (operation: string, cause: Cause.Cause<RpcError>, elapsed: Duration.Duration) => {
   const status = statusOf(cause)
-  const facts = { code: status.name, duration: Duration.format(elapsed) }
+  const facts = { code: status.name, duration: seconds(elapsed) }
   const error = Cause.findErrorOption(cause)
   if (Option.isSome(error)) {
     const [message = status.details, ...below] = causeChain(error.value)
@@ -124,7 +126,7 @@ const instrument = (method: Method<never, never>, streaming: boolean) => {
     if (Exit.isFailure(exit) && !left) return yield* logFailure(operation, exit.cause, elapsed)
     if (!(yield* LogLevel.isEnabled("Debug"))) return
     yield* Effect.logDebug(left ? `${operation} left by its client` : `${operation} answered`).pipe(
-      Effect.annotateLogs({ duration: Duration.format(elapsed), ...(Exit.isSuccess(exit) ? describe(exit.value) : {}) })
+      Effect.annotateLogs({ duration: seconds(elapsed), ...(Exit.isSuccess(exit) ? describe(exit.value) : {}) })
     )
   })
 

@@ -112,7 +112,7 @@ describe("adapter", () => {
       const lines = yield* LogLines
       assert.lengthOf(lines, 1)
       assert.include(lines[0], 'level=warning msg="CreateContainer failed: invalid request: config.metadata: required"')
-      assert.include(lines[0], "rpc=CreateContainer sandbox=pod1 code=INVALID_ARGUMENT")
+      assert.match(lines[0]!, /rpc=CreateContainer sandbox=pod1 code=INVALID_ARGUMENT duration=\d\.\d{3}s /)
       assert.include(lines[0], 'cause="the name is empty: no bytes"')
     }).pipe(Effect.scoped, Effect.provide(environment()))
   )

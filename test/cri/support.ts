@@ -97,7 +97,6 @@ interface CallOptions {
   readonly timeout?: number
 }
 
-// @effect-diagnostics-next-line globalDate:off
 const deadline = (timeout: number): number => Date.now() + timeout
 
 /** Calls a unary RPC by its protobuf name; interrupting the effect cancels the call. */
