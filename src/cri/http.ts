@@ -49,7 +49,7 @@ export const debugWaits = <R>(
   Effect.map(waits, (list) => jsonReply(list.toSorted((a, b) => b.ageMs - a.ageMs)))
 
 /** Makes the transport's handler; requests are fibers of the scope, and end when their client goes. */
-export const makeHttpHandler = Effect.fnUntraced(function* <R>(
+export const makeRequestListener = Effect.fnUntraced(function* <R>(
   router: HttpRouter<R>
 ): Effect.fn.Return<HttpHandler, never, R | Scope.Scope> {
   const context = yield* Effect.context<R | Scope.Scope>()

@@ -5,7 +5,7 @@ import { spawn } from "node:child_process"
 import { existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from "node:fs"
 import { connect, createServer } from "node:net"
 import { dirname, join } from "node:path"
-import { debugWaits, makeHttpHandler, makeRouter } from "../../src/cri/http.ts"
+import { debugWaits, makeRequestListener, makeRouter } from "../../src/cri/http.ts"
 import { version } from "../../src/cri/runtime/version.ts"
 import { serve } from "../../src/cri/Transport.ts"
 import type { VersionResponse } from "../../src/gen/runtime/v1/api.ts"
@@ -128,7 +128,7 @@ describe("Transport, the two protocols", () => {
         { name: "busybox", kind: "pull", ageMs: 5 },
         { name: "pod1", kind: "stop", ageMs: 700 }
       ])
-      const http = yield* makeHttpHandler(
+      const http = yield* makeRequestListener(
         makeRouter({ "/debug/waits": debugWaits(waits), "/bug": Effect.die(new Error("secret thought")) })
       )
       const { path } = yield* startServer({ runtime, transport: { http } })
@@ -151,7 +151,7 @@ describe("Transport, the two protocols", () => {
 
   it.live("decides when the first bytes come one at a time", () =>
     Effect.gen(function* () {
-      const http = yield* makeHttpHandler(makeRouter({ "/debug/waits": debugWaits(Effect.succeed([])) }))
+      const http = yield* makeRequestListener(makeRouter({ "/debug/waits": debugWaits(Effect.succeed([])) }))
       const { path } = yield* startServer({ runtime, transport: { http } })
       const answer = yield* Effect.callback<string>((resume) => {
         const socket = connect(path)

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { ImageServiceService, RuntimeServiceService } from "../../src/gen/runtime/v1/api.ts"
 import type { SocketError, SocketInUse } from "../../src/cri/CriError.ts"
-import { makeHttpHandler, makeRouter } from "../../src/cri/http.ts"
+import { makeRequestListener, makeRouter } from "../../src/cri/http.ts"
 import { type LogLevelName, loggingLayer } from "../../src/cri/logging.ts"
 import { Readiness } from "../../src/cri/Readiness.ts"
 import { RuntimeStatus } from "../../src/cri/RuntimeStatus.ts"
@@ -140,7 +140,7 @@ export const startServer = Effect.fnUntraced(function* (handlers: {
     { runtime: handlers.runtime, image: handlers.image ?? {} },
     { maxResponseBytes: handlers.maxResponseBytes ?? 80 * 1024 * 1024 }
   )
-  const http = yield* makeHttpHandler(makeRouter({}))
+  const http = yield* makeRequestListener(makeRouter({}))
   yield* serve({ http, ...handlers.transport, path, services })
   if (handlers.recovering !== true) yield* (yield* Readiness).markReady
   const client = yield* connectTo(path)
