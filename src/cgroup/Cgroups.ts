@@ -45,6 +45,8 @@ export class Cgroups extends Context.Service<
     readonly killAll: (cgroup: string, kill: KillProcess) => Effect.Effect<void, Failure>
     /** Removes the cgroup and those below it in every hierarchy; fails when it is still busy after 5 s. */
     readonly remove: (cgroup: string) => Effect.Effect<void, Failure>
+    /** Removes the cgroup itself wherever it has neither processes nor cgroups below it; leaves it alone elsewhere. */
+    readonly removeIfEmpty: (cgroup: string) => Effect.Effect<void, Failure>
   }
 >()("cricket/cgroup/Cgroups") {
   static readonly layerFrom = (mountInfo: string): Layer.Layer<Cgroups, Failure, Files> =>
@@ -202,6 +204,17 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
     }
   })
 
+  const removeIfEmpty = Effect.fn("Cgroups.removeIfEmpty")(function* (cgroup: string) {
+    for (const mount of mounts) {
+      yield* Effect.flatMap(below(mount, cgroup), files.removeDirectory).pipe(
+        Effect.catchIf(
+          (error) => isAbsent(error) || (error._tag === "LinuxError" && inUse.has(error.code)),
+          () => Effect.void
+        )
+      )
+    }
+  })
+
   const memory = Effect.fn("Cgroups.memory")(function* (cgroup: string) {
     const path = yield* directory("memory", cgroup)
     const read = (name: string) => files.readText(posix.join(path, name))
@@ -225,8 +238,11 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
     }
   })
 
-  return { version, memory, oomKills, processCount, processes, freeze, thaw, killAll, remove }
+  return { version, memory, oomKills, processCount, processes, freeze, thaw, killAll, remove, removeIfEmpty }
 }
+
+/** EBUSY: processes, or cgroups below it. */
+const inUse: ReadonlySet<string> = new Set(["EBUSY", "ENOTEMPTY"])
 
 /** ENODEV: the kernel's answer for files of a cgroup that was removed while they were open. */
 const isAbsent = (error: Failure): boolean =>

@@ -27,16 +27,6 @@ export class StillRecovering extends Schema.TaggedError<StillRecovering>()("Stil
   }
 }
 
-/** A request that no retry can make right. `field` is the protobuf path ("config.metadata.name"). */
-export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
-  field: Schema.String,
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return `invalid request: ${this.field}: ${this.reason}`
-  }
-}
-
 /** A response above grpc_max_send_msg_size; sizes in bytes. */
 export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("ResponseTooLarge", {
   size: Schema.Int,

@@ -45,8 +45,8 @@ export interface Adapter<R> {
   readonly stream: <I, O>(method: Method<I, O>, handler: StreamHandler<I, O, R>) => handleServerStreamingCall<I, Buffer>
 }
 
-// crictl and the kubelet ask it to find out whether anybody is there at all.
-const answeredWhileRecovering: ReadonlySet<string> = new Set(["Version"])
+// The kubelet's connect probes: they do not depend on what there is of pods.
+const answeredWhileRecovering: ReadonlySet<string> = new Set(["Version", "ImageFsInfo"])
 
 // A debug line shows this much of a message, in characters.
 const maxLoggedMessage = 2048

@@ -5,15 +5,89 @@
  */
 import { status } from "@grpc/grpc-js"
 import { Cause, Option } from "effect"
-import type { InvalidRequest, ResponseTooLarge, StillRecovering } from "./CriError.ts"
+import type { CgroupError } from "../cgroup/CgroupError.ts"
+import type { CniError } from "../cni/CniError.ts"
+import type { ConmonError } from "../conmon/ConmonError.ts"
+import type { PullError } from "../image/PullError.ts"
+import type { LinuxError } from "../linux/LinuxError.ts"
+import type { UnpackError } from "../linux/LayerUnpacker.ts"
+import type { ExecNotKilled, ExecTimedOut, RuntimeError, SpecError, UnknownRuntimeHandler } from "../oci/OciError.ts"
+import type { PodError } from "../pod/PodError.ts"
+import type { StoreError } from "../store/StoreError.ts"
+import type { ResponseTooLarge, StillRecovering } from "./CriError.ts"
 import { redactText } from "./redact.ts"
 
-export type RpcError = StillRecovering | InvalidRequest | ResponseTooLarge
+export type RpcError =
+  | StillRecovering
+  | ResponseTooLarge
+  | PodError
+  | SpecError
+  | RuntimeError
+  | UnknownRuntimeHandler
+  | ExecTimedOut
+  | ExecNotKilled
+  | ConmonError
+  | CniError
+  | CgroupError
+  | PullError
+  | StoreError
+  | UnpackError
+  | LinuxError
 
+// UNKNOWN keeps a pull's text as it is: kubelet takes the event's reason from how it begins.
 const codes: Record<RpcError["_tag"], status> = {
   StillRecovering: status.UNAVAILABLE,
+  ResponseTooLarge: status.RESOURCE_EXHAUSTED,
+
+  PodNotFound: status.NOT_FOUND,
+  ContainerNotFound: status.NOT_FOUND,
+  ImageMissing: status.NOT_FOUND,
+  AmbiguousId: status.INVALID_ARGUMENT,
   InvalidRequest: status.INVALID_ARGUMENT,
-  ResponseTooLarge: status.RESOURCE_EXHAUSTED
+  WrongState: status.FAILED_PRECONDITION,
+  NameReserved: status.ALREADY_EXISTS,
+  StepFailed: status.UNKNOWN,
+  ReleaseFailed: status.UNKNOWN,
+  RecordError: status.UNKNOWN,
+
+  SpecInvalid: status.INVALID_ARGUMENT,
+  SpecUnsupported: status.UNKNOWN,
+  SpecHostError: status.UNKNOWN,
+  RuntimeCommandFailed: status.UNKNOWN,
+  RuntimeContainerUnknown: status.NOT_FOUND,
+  RuntimeUnavailable: status.UNKNOWN,
+  UnknownRuntimeHandler: status.INVALID_ARGUMENT,
+  ExecTimedOut: status.DEADLINE_EXCEEDED,
+  ExecNotKilled: status.UNKNOWN,
+
+  ConmonError: status.UNKNOWN,
+  CniError: status.UNKNOWN,
+  CgroupError: status.INVALID_ARGUMENT,
+
+  RegistryUnavailable: status.UNKNOWN,
+  ImageNotFoundInRegistry: status.NOT_FOUND,
+  PullUnauthorized: status.UNKNOWN,
+  PullRefused: status.UNKNOWN,
+  DigestMismatch: status.UNKNOWN,
+  PulledDigestMismatch: status.UNKNOWN,
+  InvalidImage: status.UNKNOWN,
+  NoMatchingPlatform: status.UNKNOWN,
+  PullNotStored: status.UNKNOWN,
+  InvalidReference: status.INVALID_ARGUMENT,
+  ShortNameAmbiguous: status.INVALID_ARGUMENT,
+  RegistryBlocked: status.UNKNOWN,
+  RegistriesConfError: status.UNKNOWN,
+
+  StoreIo: status.UNKNOWN,
+  StoreCorrupt: status.UNKNOWN,
+  ImageNotFound: status.NOT_FOUND,
+  ImageInUse: status.FAILED_PRECONDITION,
+  LayerMissing: status.NOT_FOUND,
+  ImageInvalid: status.UNKNOWN,
+  ContainerNameInUse: status.ALREADY_EXISTS,
+  TooManyLayers: status.UNKNOWN,
+  UnpackError: status.UNKNOWN,
+  LinuxError: status.UNKNOWN
 }
 
 export interface RpcStatus {

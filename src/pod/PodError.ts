@@ -27,6 +27,13 @@ export class AmbiguousId extends Schema.TaggedError<AmbiguousId>()("AmbiguousId"
   }
 }
 
+/** Containers are made of images that are here: kubelet pulls first. */
+export class ImageMissing extends Schema.TaggedError<ImageMissing>()("ImageMissing", { image: Schema.String }) {
+  override get message(): string {
+    return `image ${JSON.stringify(this.image)} is not on this node; pull it first`
+  }
+}
+
 /** The request itself is wrong; nothing was taken. */
 export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
   field: Schema.String,
@@ -98,6 +105,7 @@ export type PodError =
   | PodNotFound
   | ContainerNotFound
   | AmbiguousId
+  | ImageMissing
   | InvalidRequest
   | WrongState
   | NameReserved

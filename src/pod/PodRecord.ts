@@ -27,7 +27,7 @@ export const PodRecord = Schema.Struct({
   labels: Labels,
   annotations: Labels,
   hostname: Schema.String,
-  /** Empty when the request names none: containers then cannot have a relative log path. */
+  /** Absolute: the request's, else one below log_dir. */
   logDirectory: Schema.String,
   /** As the request spelled it; "" is the default handler. */
   runtimeHandler: Schema.String,

@@ -3,6 +3,7 @@
  * removal and recovery alike. What cannot be given back keeps its row and is tried again until it can.
  */
 import { Context, Duration, Effect, Fiber, FiberMap, Layer, Schedule } from "effect"
+import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Cni } from "../cni/Cni.ts"
 import { Files } from "../linux/Files.ts"
 import { isGone } from "../linux/LinuxError.ts"
@@ -52,6 +53,7 @@ export class Releases extends Context.Service<
       const mounts = yield* Mounts
       const namespaces = yield* Namespaces
       const cni = yield* Cni
+      const cgroups = yield* Cgroups
       const store = yield* ContainerStore
       const runtime = yield* Effect.context<Effect.Services<ReturnType<typeof releaseRuntime>>>()
       const insisting = yield* FiberMap.make<string, void>()
@@ -73,7 +75,7 @@ export class Releases extends Context.Service<
           case "Directory":
             return files.removeTree(resource.path)
           case "Cgroup":
-            return removeEmptyCgroup(resource.path)
+            return cgroups.removeIfEmpty(resource.path)
           case "Layer":
             return store.remove(resource.containerId)
           case "Runtime":

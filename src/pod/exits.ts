@@ -20,7 +20,11 @@ export const recordExit = Effect.fn("recordExit")(function* (id: string) {
       .pipe(Effect.catchTag(["PodNotFound", "WrongState"], () => Effect.void))
     return
   }
-  const exit = yield* conmon.readExit({ exitsDirectory, persistDirectory: container.bundle, containerId: id })
+  const exit = yield* conmon.readExit({
+    exitDirectory: exitsDirectory,
+    persistDirectory: container.bundle,
+    containerId: id
+  })
   if (Option.isNone(exit)) return
   const { code, finishedAtNs, oomKilled } = exit.value
   yield* pods

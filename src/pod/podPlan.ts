@@ -1,8 +1,11 @@
 /** What a RunPodSandbox request comes to, decided before anything is taken: the record, and a row for each resource. */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Result } from "effect"
 import { NamespaceMode as Wire, type PodSandboxConfig, type PortMapping, Protocol } from "../gen/runtime/v1/api.ts"
+import { containerCgroup } from "../cgroup/paths.ts"
 import type { PinnedKind } from "../linux/Namespaces.ts"
 import { generateId } from "../model/Id.ts"
+import type { RuntimeHandler } from "../oci/RuntimeHandlers.ts"
+import { podSysctls, type Sysctl } from "../oci/spec/sysctls.ts"
 import { InvalidRequest } from "./PodError.ts"
 import { podName, type NamespaceMode, type PodRecord } from "./PodRecord.ts"
 import { PodSettings } from "./PodSettings.ts"
@@ -97,7 +100,11 @@ const validNamespaces = Effect.fnUntraced(function* (config: PodSandboxConfig) {
   return namespaces
 })
 
-export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig | undefined, runtimeHandler: string) {
+export const planPod = Effect.fn("planPod")(function* (
+  config: PodSandboxConfig | undefined,
+  runtimeHandler: string,
+  handler: RuntimeHandler
+) {
   if (config === undefined) return yield* new InvalidRequest({ field: "config", reason: "is missing" })
   const settings = yield* PodSettings
   const metadata = yield* validMetadata(config)
@@ -108,6 +115,17 @@ export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig 
   if (config.logDirectory !== "" && !config.logDirectory.startsWith("/")) {
     return yield* invalid("log_directory", `${config.logDirectory} is not an absolute path`)
   }
+
+  const cgroupParent = config.linux?.cgroupParent ?? ""
+  const cgroup = containerCgroup(settings.cgroupManager, cgroupParent, id)
+  if (Result.isFailure(cgroup)) return yield* invalid("linux.cgroup_parent", cgroup.failure.reason)
+  const sysctls = podSysctls({
+    requested: config.linux?.sysctls ?? {},
+    defaults: settings.defaultSysctls,
+    hostNetwork: namespaces.network === "node",
+    hostIpc: namespaces.ipc === "node"
+  })
+  if (Result.isFailure(sysctls)) return yield* invalid(sysctls.failure.field, sysctls.failure.reason)
 
   const pins = podNamespaces(settings.namespacesDirectory, { id, namespaces })
   const directory = podDirectory(settings.runDirectory, id)
@@ -129,12 +147,17 @@ export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig 
             }
           }
         ]
-  const cgroupParent = config.linux?.cgroupParent ?? ""
   const shared: ReadonlyArray<Resource> =
     namespaces.pid === "pod"
       ? [
           { _tag: "Layer", containerId: id },
-          { _tag: "Runtime", containerId: id, handler: runtimeHandler, bundle: `${directory}/pause`, cgroup: "" }
+          {
+            _tag: "Runtime",
+            containerId: id,
+            handler: handler.name,
+            bundle: `${directory}/pause`,
+            cgroup: cgroup.success.path
+          }
         ]
       : []
   const record: PodRecord = {
@@ -151,7 +174,7 @@ export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig 
     labels: config.labels,
     annotations: config.annotations,
     hostname,
-    logDirectory: config.logDirectory,
+    logDirectory: config.logDirectory === "" ? `${settings.logDirectory}/${id}` : config.logDirectory,
     runtimeHandler,
     cgroupParent,
     privileged: config.linux?.securityContext?.privileged ?? false,
@@ -163,7 +186,9 @@ export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig 
     state: { _tag: "Starting" },
     // In the order of taking; given back in reverse.
     resources: [
-      ...(cgroupParent === "" ? [{ _tag: "Cgroup" as const, path: settings.defaultCgroupParent }] : []),
+      ...(cgroupParent === "" && settings.defaultCgroupParent !== ""
+        ? [{ _tag: "Cgroup" as const, path: settings.defaultCgroupParent }]
+        : []),
       { _tag: "Directory", path: directory },
       ...(namespaces.ipc === "pod" ? [{ _tag: "Mount" as const, path: `${directory}/shm` }] : []),
       ...pins.map(({ path }) => ({ _tag: "Namespace" as const, path })),
@@ -171,5 +196,5 @@ export const planPod = Effect.fn("planPod")(function* (config: PodSandboxConfig 
       ...shared
     ]
   }
-  return { record, config } satisfies PodPlan
+  return { record, config, handler, sysctls: sysctls.success } satisfies PodPlan
 })

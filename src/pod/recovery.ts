@@ -2,11 +2,11 @@
  * At start: what the records say is held against what the kernel has. Containers that ran on keep running; those that
  * ended meanwhile get their true exit; starts that died half-way, and whatever has no owner, are given back.
  */
-import { Clock, Duration, Effect, Option, Schedule } from "effect"
-import { Conmon } from "../conmon/Conmon.ts"
+import { Clock, Duration, Effect, Option, Schedule, type Scope } from "effect"
 import { Namespaces } from "../linux/Namespaces.ts"
 import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
+import { ContainerStore } from "../store/ContainerStore.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { recordExit } from "./exits.ts"
 import { podDirectory, podNamespaces } from "./podPlan.ts"
@@ -30,10 +30,14 @@ const isAlive = Effect.fnUntraced(function* (identity: ProcessIdentity) {
 })
 
 /** Runs on after the start, and says so when it fails for good. */
-const inBackground = <A, E, R>(name: string, work: Effect.Effect<A, E, R>) =>
+const inBackground = <A, E, R>(
+  name: string,
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<void, never, R | Scope.Scope> =>
   work.pipe(
     Effect.catchCause((cause) => Effect.logWarning(`${name} has not succeeded yet`, cause)),
-    Effect.forkScoped({ startImmediately: true })
+    Effect.forkScoped({ startImmediately: true }),
+    Effect.asVoid
   )
 
 const reconcileContainer = Effect.fn("reconcileContainer")(function* (container: ContainerRecord) {
@@ -46,7 +50,10 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
       Effect.clockWith((clock) => clock.currentTimeNanos),
       (now) => pods.moveContainer(id, { _tag: "Exited", exitCode: 255, finishedAtNs: now, reason: "Unknown", message })
     )
-  if (container.bootId !== settings.bootId) return yield* lost("the node was restarted")
+  if (container.bootId !== settings.bootId) {
+    yield* lost("the node was restarted")
+    return
+  }
   yield* recordExit(id)
   if (yield* isAlive(state)) {
     if (state._tag === "Stopping") {
@@ -95,16 +102,16 @@ const reconcilePod = Effect.fn("reconcilePod")(function* (pod: PodRecord) {
 /** All that an object of this id can hold: its own record cannot be asked any more, but everything is named by its id. */
 const possibleRows = Effect.fnUntraced(function* ({ kind, id }: DamagedRecord) {
   const settings = yield* PodSettings
-  const handlers = yield* (yield* RuntimeHandlers).all
+  const handlers = yield* (yield* RuntimeHandlers).list
   const directory = podDirectory(settings.runDirectory, id)
-  const conmon = yield* Conmon
+  const store = yield* ContainerStore
   const runtime: ReadonlyArray<Resource> = [
     { _tag: "Layer", containerId: id },
     ...handlers.map(({ name }) => ({
       _tag: "Runtime" as const,
       containerId: id,
       handler: name,
-      bundle: kind === "pods" ? `${directory}/pause` : conmon.bundleOf(id),
+      bundle: kind === "pods" ? `${directory}/pause` : store.runDirectory(id),
       cgroup: ""
     }))
   ]

@@ -4,7 +4,7 @@ import { Deferred, Effect, Metric, Schema, Stream } from "effect"
 import http2 from "node:http2"
 import { connect } from "node:net"
 import { Encoded } from "../../src/cri/adapter.ts"
-import { InvalidRequest } from "../../src/cri/CriError.ts"
+import { InvalidRequest } from "../../src/pod/PodError.ts"
 import { version } from "../../src/cri/runtime/version.ts"
 import {
   ListContainersResponse,

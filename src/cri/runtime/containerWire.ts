@@ -2,7 +2,7 @@
 import {
   ContainerState,
   MountPropagation,
-  Signal,
+  type Signal,
   type Container,
   type ContainerFilter,
   type ContainerResources,
@@ -10,6 +10,7 @@ import {
   type ImageSpec,
   type Mount
 } from "../../gen/runtime/v1/api.ts"
+import { signalToCri } from "../../model/Signal.ts"
 import type { ContainerRecord } from "../../pod/ContainerRecord.ts"
 import { hasLabels } from "./podWire.ts"
 
@@ -65,7 +66,6 @@ const toMount = (mount: ContainerRecord["mounts"][number]): Mount => ({
 const toResources = ({ limits }: ContainerRecord): ContainerResources | undefined =>
   limits === null ? undefined : { linux: { ...limits, hugepageLimits: [...limits.hugepageLimits] }, windows: undefined }
 
-/** CRI's Signal counts from 1 where Linux does (RuntimeDefault is 0), in its own order. */
 export const toContainerStatus = (container: ContainerRecord): ContainerStatus => {
   const { state } = container
   const exited = state._tag === "Exited"
@@ -94,7 +94,7 @@ export const toContainerStatus = (container: ContainerRecord): ContainerStatus =
         supplementalGroups: container.user.groups.map(BigInt)
       }
     },
-    stopSignal: Signal.SIGNAL_RUNTIME_DEFAULT
+    stopSignal: signalToCri(container.stopSignal) as Signal
   }
 }
 

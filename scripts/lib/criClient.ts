@@ -1,0 +1,92 @@
+/**
+ * A CRI client with promises, for the first pod, the benchmark and the tests. It reads proto/ by itself, so requests may
+ * leave fields out, and what the daemon's generated code writes is read by somebody else's.
+ */
+import {
+  Client,
+  credentials,
+  loadPackageDefinition,
+  type ServiceDefinition,
+  type ServiceError,
+  status
+} from "@grpc/grpc-js"
+import { loadSync } from "@grpc/proto-loader"
+import { fileURLToPath } from "node:url"
+import type { ImageServiceService, RuntimeServiceService } from "../../src/gen/runtime/v1/api.ts"
+
+type Request<M> = M extends { readonly requestSerialize: (value: infer I) => Buffer } ? I : never
+type Response<M> = M extends { readonly responseDeserialize: (bytes: Buffer) => infer O } ? O : never
+
+/** What a request leaves out has its protobuf default. */
+export type Loose<T> = T extends bigint
+  ? bigint | number | string
+  : T extends number | string | boolean | Uint8Array | undefined
+    ? T
+    : T extends ReadonlyArray<infer E>
+      ? ReadonlyArray<Loose<E>>
+      : { readonly [K in keyof T]?: Loose<T[K]> | undefined }
+
+/** 64-bit integers arrive as decimal text. */
+export type Received<T> = T extends bigint
+  ? string
+  : T extends number | string | boolean | Uint8Array | undefined
+    ? T
+    : T extends ReadonlyArray<infer E>
+      ? ReadonlyArray<Received<E>>
+      : { readonly [K in keyof T]: Received<T[K]> }
+
+export interface CallOptions {
+  /** Milliseconds; two minutes unless told, as kubelet. */
+  readonly deadlineMs?: number
+  readonly signal?: AbortSignal
+}
+
+type Calls<Definition> = {
+  readonly [Name in keyof Definition]: (
+    request?: Loose<Request<Definition[Name]>>,
+    options?: CallOptions
+  ) => Promise<Received<Response<Definition[Name]>>>
+}
+
+export type CriClient = Calls<typeof RuntimeServiceService> &
+  Calls<typeof ImageServiceService> & { readonly close: () => void }
+
+const proto = fileURLToPath(new URL("../../proto/runtime/v1/api.proto", import.meta.url))
+
+const loadServices = (): ReadonlyArray<ServiceDefinition> => {
+  const definition = loadSync(proto, { longs: String, enums: Number, defaults: true, arrays: true, objects: true })
+  const { v1 } = loadPackageDefinition(definition)["runtime"] as unknown as {
+    readonly v1: Record<"RuntimeService" | "ImageService", { readonly service: ServiceDefinition }>
+  }
+  return [v1.RuntimeService.service, v1.ImageService.service]
+}
+
+const callsOf = (client: Client, definition: ServiceDefinition) =>
+  Object.entries(definition).map(([name, method]) => [
+    `${name.charAt(0).toLowerCase()}${name.slice(1)}`,
+    (request: unknown = {}, options: CallOptions = {}) =>
+      new Promise((resolve, reject) => {
+        const call = client.makeUnaryRequest(
+          method.path,
+          (value) => method.requestSerialize(value),
+          (bytes) => method.responseDeserialize(bytes),
+          request,
+          { deadline: Date.now() + (options.deadlineMs ?? 120_000) },
+          (error, value) => (error === null ? resolve(value) : reject(error))
+        )
+        options.signal?.addEventListener("abort", () => call.cancel(), { once: true })
+      })
+  ])
+
+export const connect = (socketPath: string): CriClient => {
+  const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": 80 << 20
+  })
+  return Object.fromEntries([
+    ...loadServices().flatMap((service) => callsOf(client, service)),
+    ["close", () => client.close()]
+  ]) as CriClient
+}
+
+/** The name of a failed call's gRPC code ("NOT_FOUND"). */
+export const codeOf = (error: unknown): string => status[(error as ServiceError).code] ?? String(error)

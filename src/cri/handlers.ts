@@ -1,0 +1,52 @@
+/** Every RPC that is built, by name. What is not here answers Unimplemented; the README's matrix says so too. */
+import { imageFsInfo } from "./image/imageFsInfo.ts"
+import { imageStatus } from "./image/imageStatus.ts"
+import { listImages } from "./image/listImages.ts"
+import { pullImage } from "./image/pullImage.ts"
+import { removeImage } from "./image/removeImage.ts"
+import { containerStatus } from "./runtime/containerStatus.ts"
+import { createContainer } from "./runtime/createContainer.ts"
+import { execSync } from "./runtime/execSync.ts"
+import { listContainers } from "./runtime/listContainers.ts"
+import { listPodSandbox } from "./runtime/listPodSandbox.ts"
+import { podSandboxStatus } from "./runtime/podSandboxStatus.ts"
+import { removeContainer } from "./runtime/removeContainer.ts"
+import { removePodSandbox } from "./runtime/removePodSandbox.ts"
+import { reopenContainerLog } from "./runtime/reopenContainerLog.ts"
+import { runPodSandbox } from "./runtime/runPodSandbox.ts"
+import { runtimeConfig } from "./runtime/runtimeConfig.ts"
+import { startContainer } from "./runtime/startContainer.ts"
+import { status } from "./runtime/status.ts"
+import { stopContainer } from "./runtime/stopContainer.ts"
+import { stopPodSandbox } from "./runtime/stopPodSandbox.ts"
+import { updateRuntimeConfig } from "./runtime/updateRuntimeConfig.ts"
+import { version } from "./runtime/version.ts"
+
+export const handlers = {
+  runtime: {
+    Version: version,
+    Status: status,
+    RuntimeConfig: runtimeConfig,
+    UpdateRuntimeConfig: updateRuntimeConfig,
+    RunPodSandbox: runPodSandbox,
+    StopPodSandbox: stopPodSandbox,
+    RemovePodSandbox: removePodSandbox,
+    PodSandboxStatus: podSandboxStatus,
+    ListPodSandbox: listPodSandbox,
+    CreateContainer: createContainer,
+    StartContainer: startContainer,
+    StopContainer: stopContainer,
+    RemoveContainer: removeContainer,
+    ContainerStatus: containerStatus,
+    ListContainers: listContainers,
+    ExecSync: execSync,
+    ReopenContainerLog: reopenContainerLog
+  },
+  image: {
+    ListImages: listImages,
+    ImageStatus: imageStatus,
+    PullImage: pullImage,
+    RemoveImage: removeImage,
+    ImageFsInfo: imageFsInfo
+  }
+}

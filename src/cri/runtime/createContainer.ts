@@ -1,0 +1,46 @@
+/**
+ * RuntimeService.CreateContainer: one job per container name, so that a client that gave up and asks again gets the
+ * container that it asked for first.
+ */
+import { Effect } from "effect"
+import type { CreateContainerRequest, CreateContainerResponse } from "../../gen/runtime/v1/api.ts"
+import { Admission } from "../../pod/Admission.ts"
+import { buildContainerSpec } from "../../pod/buildContainerSpec.ts"
+import { mountRootfs } from "../../pod/containerLayer.ts"
+import { type ContainerPlan, planContainer } from "../../pod/containerPlan.ts"
+import { Jobs } from "../../pod/Jobs.ts"
+import { launchMonitor } from "../../pod/launchMonitor.ts"
+import { findPod } from "../../pod/lookup.ts"
+import { listed, Pods } from "../../pod/Pods.ts"
+import { rollBackOnFailure } from "../../pod/rollBack.ts"
+
+export const createContainer = Effect.fn("RuntimeService.CreateContainer")(function* (request: CreateContainerRequest) {
+  const jobs = yield* Jobs
+  const pod = yield* findPod(request.podSandboxId)
+  const plan = yield* planContainer(pod, request.config)
+  const containerId = yield* jobs.attach(`CreateContainer ${pod.id} ${plan.record.name}`, handOverOrCreate(plan))
+  return { containerId } satisfies CreateContainerResponse
+})
+
+const handOverOrCreate = Effect.fnUntraced(function* (plan: ContainerPlan) {
+  const pods = yield* Pods
+  const admission = yield* Admission
+  for (const container of (yield* pods.snapshot).containers.values()) {
+    const same = container.podId === plan.pod.id && container.name === plan.record.name
+    if (same && listed(container) && container.state._tag === "Created") return container.id
+  }
+  return yield* create(plan).pipe(admission.admit(`container ${plan.record.name}`))
+})
+
+const create = Effect.fnUntraced(function* (plan: ContainerPlan) {
+  const pods = yield* Pods
+  const { id } = plan.record
+  yield* pods.beginContainer(plan.record)
+  return yield* Effect.gen(function* () {
+    const rootfs = yield* mountRootfs(plan)
+    const { spec, user } = yield* buildContainerSpec(plan, rootfs)
+    const init = yield* launchMonitor({ ...plan.record, handler: plan.handler }, spec)
+    yield* pods.moveContainer(id, { _tag: "Created", ...init }, { user })
+    return id
+  }).pipe(rollBackOnFailure(id))
+})

@@ -1,0 +1,45 @@
+/** RuntimeService.StartContainer: one job per container; a retry attaches to it. */
+import { Clock, Effect } from "effect"
+import type { StartContainerRequest, StartContainerResponse } from "../../gen/runtime/v1/api.ts"
+import { Processes } from "../../linux/Processes.ts"
+import { OciRuntime } from "../../oci/OciRuntime.ts"
+import { RuntimeHandlers } from "../../oci/RuntimeHandlers.ts"
+import { Admission } from "../../pod/Admission.ts"
+import { Jobs } from "../../pod/Jobs.ts"
+import { findContainer } from "../../pod/lookup.ts"
+import { WrongState } from "../../pod/PodError.ts"
+import { Pods } from "../../pod/Pods.ts"
+
+export const startContainer = Effect.fn("RuntimeService.StartContainer")(function* (request: StartContainerRequest) {
+  const jobs = yield* Jobs
+  const admission = yield* Admission
+  const { id } = yield* findContainer(request.containerId)
+  yield* jobs.attach(`StartContainer ${id}`, start(id).pipe(admission.admit(`start of container ${id}`)))
+  return {} satisfies StartContainerResponse
+})
+
+const SIGKILL = 9
+
+const start = Effect.fnUntraced(function* (id: string) {
+  const pods = yield* Pods
+  const runtime = yield* OciRuntime
+  const handlers = yield* RuntimeHandlers
+  const processes = yield* Processes
+  const container = yield* pods.container(id)
+  const created = container.state
+  if (created._tag !== "Created") {
+    const reason = `it is ${created._tag}, not Created`
+    return yield* new WrongState({ object: `container ${id}`, action: "start", reason })
+  }
+  const handler = yield* handlers.get(container.handler)
+  yield* runtime
+    .start(handler, id)
+    .pipe(
+      Effect.tapError(({ message }) =>
+        Effect.flatMap(Clock.currentTimeNanos, (atNs) =>
+          pods.moveContainer(id, { _tag: "StartFailed", atNs, message })
+        ).pipe(Effect.andThen(processes.signal(created, SIGKILL)))
+      )
+    )
+  yield* pods.moveContainer(id, { _tag: "Started", atNs: yield* Clock.currentTimeNanos })
+})

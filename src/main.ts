@@ -1,0 +1,84 @@
+/** The program: a command line becomes a command; the daemon is one of them. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Cause, Effect, Exit, type Runtime } from "effect"
+import { isMainThread, workerData } from "node:worker_threads"
+import { parseArguments, type Command } from "./cli/arguments.ts"
+import { runConfigCommand, runVersionCommand } from "./cli/commands.ts"
+import { helpText } from "./cli/help.ts"
+import { loadSettings } from "./config/load.ts"
+import { loggingLayer } from "./cri/logging.ts"
+import { daemon } from "./daemon.ts"
+import { Files } from "./linux/Files.ts"
+import { readStandardInput, writeStandardError, writeStandardOutput } from "./linux/standardStreams.ts"
+import { runUnpackWorker } from "./linux/unpack/worker.ts"
+
+/** After the first signal; containers go on, what the daemon was doing is undone or found by the next start. */
+const shutdownLimitMs = 5_000
+
+const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly _tag: "Serve" }>) {
+  const { settings, warnings } = yield* loadSettings(command.sources, readStandardInput)
+  const program = Effect.gen(function* () {
+    yield* Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true })
+    if (command.withoutEffect.length > 0) {
+      yield* Effect.logWarning(`flags without effect: ${command.withoutEffect.join(", ")}`)
+    }
+    yield* daemon(settings, {
+      environment: process.env,
+      architecture: process.arch,
+      registriesConf: command.registriesConf,
+      registriesConfDirectory: command.registriesConfDirectory
+    })
+  })
+  yield* program.pipe(
+    Effect.tapCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.logInfo("stopped; containers run on")
+        : Effect.logFatal("cannot go on", cause)
+    ),
+    Effect.provide(loggingLayer({ level: settings.runtime.log_level, format: command.logFormat }))
+  )
+})
+
+const run = (command: Command): Effect.Effect<void, unknown, Files> => {
+  switch (command._tag) {
+    case "Serve":
+      return serve(command)
+    case "Config":
+      return runConfigCommand({
+        sources: command.sources,
+        defaults: command.defaults,
+        standardInput: readStandardInput,
+        write: writeStandardOutput,
+        writeError: writeStandardError
+      })
+    case "Version":
+      return runVersionCommand({ json: command.json, write: writeStandardOutput })
+    case "Help":
+      return writeStandardOutput(helpText(command.topic))
+    case "Invalid":
+      return Effect.fail(new Error(command.problems.join("\n")))
+  }
+}
+
+const teardown: Runtime.Teardown = (exit, done) =>
+  done(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+
+const main = () => {
+  const command = parseArguments(process.argv.slice(2), process.env)
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    // The last word: a finalizer that hangs must not keep the process.
+    process.once(signal, () => setTimeout(() => process.exit(0), shutdownLimitMs).unref())
+  }
+  const program = run(command).pipe(
+    Effect.tapError((error) =>
+      command._tag === "Serve" && !(error instanceof Error && error.name === "ConfigError")
+        ? Effect.void
+        : writeStandardError(`cricket: ${error instanceof Error ? error.message : String(error)}\n`)
+    ),
+    Effect.provide(Files.layer)
+  )
+  NodeRuntime.runMain(program, { teardown, disableErrorReporting: true })
+}
+
+if (isMainThread) main()
+else if ((workerData as { readonly role?: string } | null)?.role === "unpack") runUnpackWorker()

@@ -1,0 +1,27 @@
+/** The container's root file system: a writable layer over the image's, mounted. */
+import { Effect } from "effect"
+import { ContainerStore } from "../store/ContainerStore.ts"
+import type { ContainerPlan } from "./containerPlan.ts"
+
+/** Answers the path of the mounted root. The metadata is what CRI-O writes, so that its tools and podman's name it. */
+export const mountRootfs = Effect.fn("mountRootfs")(function* ({ record, pod, image }: ContainerPlan) {
+  const store = yield* ContainerStore
+  yield* store.create({
+    id: record.id,
+    name: record.name,
+    imageId: image.id,
+    metadata: JSON.stringify({
+      "pod-name": pod.name,
+      "pod-id": pod.id,
+      "image-name": record.image.requested,
+      "image-id": image.id,
+      "container-name": record.name,
+      "metadata-name": record.metadata.name,
+      uid: pod.metadata.uid,
+      namespace: pod.metadata.namespace,
+      attempt: record.metadata.attempt,
+      "created-at": Number(record.createdAtNs / 1_000_000_000n)
+    })
+  })
+  return yield* store.mount(record.id)
+})

@@ -1,0 +1,112 @@
+/** What a CreateContainer request comes to, decided before anything is taken: the record with a row for each resource. */
+import { Clock, Effect, Result } from "effect"
+import { posix } from "node:path"
+import { containerCgroup, type ContainerCgroup } from "../cgroup/paths.ts"
+import { NamespaceMode as Wire, type ContainerConfig, type LinuxContainerResources } from "../gen/runtime/v1/api.ts"
+import { Images, repoDigests } from "../image/Images.ts"
+import { generateId } from "../model/Id.ts"
+import { stopSignal } from "../model/Signal.ts"
+import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
+import { ContainerStore } from "../store/ContainerStore.ts"
+import type { StoredImage } from "../store/ImageStore.ts"
+import { containerName, type ContainerRecord } from "./ContainerRecord.ts"
+import { ImageMissing, InvalidRequest } from "./PodError.ts"
+import type { PodRecord } from "./PodRecord.ts"
+import { PodSettings } from "./PodSettings.ts"
+
+export interface ContainerPlan {
+  readonly record: ContainerRecord
+  readonly pod: PodRecord
+  readonly config: ContainerConfig
+  readonly image: StoredImage
+  readonly handler: RuntimeHandler
+  readonly cgroup: ContainerCgroup
+}
+
+const invalid = (field: string, reason: string) => new InvalidRequest({ field: `config.${field}`, reason })
+
+/** Absolute, below the pod's log directory whatever the request writes (CVE-2025-0750's class). */
+const absoluteLogPath = Effect.fnUntraced(function* (pod: PodRecord, config: ContainerConfig) {
+  if (config.logPath === "") return ""
+  if (config.logPath.includes("\0") || config.logPath.split("/").includes("..")) {
+    return yield* invalid("log_path", `${JSON.stringify(config.logPath)} leads out of the pod's log directory`)
+  }
+  return posix.join(pod.logDirectory, config.logPath)
+})
+
+const recordedLimits = (resources: LinuxContainerResources | undefined): ContainerRecord["limits"] =>
+  resources === undefined ? null : { ...resources }
+
+export const planContainer = Effect.fn("planContainer")(function* (
+  pod: PodRecord,
+  config: ContainerConfig | undefined
+) {
+  if (config === undefined) return yield* new InvalidRequest({ field: "config", reason: "is missing" })
+  const settings = yield* PodSettings
+  const store = yield* ContainerStore
+  const { metadata } = config
+  if (metadata === undefined || metadata.name === "") return yield* invalid("metadata.name", "is empty")
+  if (/[/\0]/.test(metadata.name)) return yield* invalid("metadata.name", "has a slash or a NUL")
+  if (config.image === undefined || config.image.image === "") return yield* invalid("image.image", "is empty")
+  const security = config.linux?.securityContext
+  const privileged = security?.privileged ?? false
+  if (privileged && !pod.privileged) {
+    return yield* invalid("linux.security_context.privileged", "the pod sandbox is not privileged")
+  }
+  if (security?.namespaceOptions?.pid === Wire.TARGET && security.namespaceOptions.targetId === "") {
+    return yield* invalid("linux.security_context.namespace_options.target_id", "is empty")
+  }
+
+  const image = yield* (yield* Images).resolve(config.image.image)
+  if (image === undefined) return yield* new ImageMissing({ image: config.image.image })
+  const handler = yield* (yield* RuntimeHandlers).get(pod.runtimeHandler)
+  const id = yield* generateId
+  const cgroup = containerCgroup(settings.cgroupManager, pod.cgroupParent, id)
+  if (Result.isFailure(cgroup)) return yield* invalid("linux", cgroup.failure.message)
+  const bundle = store.runDirectory(id)
+
+  const record: ContainerRecord = {
+    version: 1,
+    id,
+    podId: pod.id,
+    name: containerName(pod.metadata, metadata),
+    bootId: settings.bootId,
+    metadata: { name: metadata.name, attempt: metadata.attempt },
+    labels: config.labels,
+    annotations: config.annotations,
+    image: {
+      requested: config.image.image,
+      userSpecified: config.image.userSpecifiedImage,
+      runtimeHandler: config.image.runtimeHandler,
+      annotations: config.image.annotations,
+      id: image.id,
+      ref: repoDigests(image)[0] ?? image.id
+    },
+    logPath: yield* absoluteLogPath(pod, config),
+    mounts: config.mounts.map((mount) => ({
+      containerPath: mount.containerPath,
+      hostPath: mount.hostPath,
+      readonly: mount.readonly,
+      selinuxRelabel: mount.selinuxRelabel,
+      propagation: mount.propagation,
+      recursiveReadOnly: mount.recursiveReadOnly
+    })),
+    limits: recordedLimits(config.linux?.resources),
+    user: { uid: 0, gid: 0, groups: [] },
+    stopSignal: stopSignal(config.stopSignal, image.config.config.StopSignal),
+    terminal: config.tty,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    handler: handler.name,
+    bundle,
+    privileged,
+    createdAtNs: yield* Clock.currentTimeNanos,
+    state: { _tag: "Creating" },
+    // In the order of taking; given back in reverse.
+    resources: [
+      { _tag: "Layer", containerId: id },
+      { _tag: "Runtime", containerId: id, handler: handler.name, bundle, cgroup: cgroup.success.path }
+    ]
+  }
+  return { record, pod, config, image, handler, cgroup: cgroup.success } satisfies ContainerPlan
+})
