@@ -1,6 +1,9 @@
 /** Turns the bytes of a layer blob into files: inflates, hashes, reads the tar, writes below one directory. */
-import { Context, type Effect, Layer, Schema, type Stream } from "effect"
+import { Context, type Effect, Layer, type Stream } from "effect"
 import { makeUnpacker } from "./unpack/pool.ts"
+import type { UnpackError } from "./unpack/UnpackError.ts"
+
+export { UnpackError } from "./unpack/UnpackError.ts"
 
 export type Compression = "none" | "gzip" | "zstd"
 
@@ -28,18 +31,6 @@ export interface UnpackedLayer {
   /** Owners seen, ascending. */
   readonly uids: ReadonlyArray<number>
   readonly gids: ReadonlyArray<number>
-}
-
-/** The layer's content is refused (hostile or damaged) or could not be written; `entry` is the tar entry at fault. */
-export class UnpackError extends Schema.TaggedError<UnpackError>()("UnpackError", {
-  directory: Schema.String,
-  entry: Schema.String,
-  reason: Schema.String,
-  cause: Schema.optionalKey(Schema.Defect())
-}) {
-  override get message(): string {
-    return `unpack layer into ${this.directory}: ${this.entry === "" ? "" : `entry ${JSON.stringify(this.entry)}: `}${this.reason}`
-  }
 }
 
 export class LayerUnpacker extends Context.Service<

@@ -1,5 +1,7 @@
 /** Writable layers of containers and pods, and their overlay mounts. */
-import { Context, type Effect } from "effect"
+import { Context, type Effect, Layer } from "effect"
+import { makeContainerStore } from "./internal/containerStore.ts"
+import { StoreRoot } from "./internal/StoreRoot.ts"
 import type { StoreError } from "./StoreError.ts"
 
 export interface NewContainerLayer {
@@ -41,4 +43,7 @@ export class ContainerStore extends Context.Service<
     /** Bytes and inodes of the writable layer. */
     readonly usage: (id: string) => Effect.Effect<{ readonly bytes: bigint; readonly inodes: bigint }, StoreError>
   }
->()("cricket/store/ContainerStore") {}
+>()("cricket/store/ContainerStore") {
+  /** Needs Files, Locks, Mounts and StoreSettings. */
+  static readonly layer = Layer.effect(ContainerStore, makeContainerStore).pipe(Layer.provide(StoreRoot.layer))
+}

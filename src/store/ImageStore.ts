@@ -1,7 +1,9 @@
 /** Images and their read-only layers in the containers/storage layout, shared with podman, skopeo and buildah. */
-import { Context, type Effect, type Scope, type Stream } from "effect"
+import { Context, type Effect, Layer, type Scope, type Stream } from "effect"
 import type { Compression, UnpackError } from "../linux/LayerUnpacker.ts"
 import type { ImageConfig } from "../model/ImageConfig.ts"
+import { makeImageStore } from "./internal/imageStore.ts"
+import { StoreRoot } from "./internal/StoreRoot.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** An image as the store's index holds it. */
@@ -52,7 +54,7 @@ export interface NewImage {
   readonly config: Uint8Array
   readonly names: ReadonlyArray<string>
   /** Base first, one per diffID of the config: staged, or a leading layer that `existingLayers` counted. */
-  readonly layers: ReadonlyArray<StagedLayer | { readonly existing: string }>
+  readonly layers: ReadonlyArray<StagedLayer | { /** The diffID. */ readonly existing: string }>
 }
 
 export class ImageStore extends Context.Service<
@@ -82,4 +84,7 @@ export class ImageStore extends Context.Service<
       StoreError
     >
   }
->()("cricket/store/ImageStore") {}
+>()("cricket/store/ImageStore") {
+  /** Needs Files, Locks, Mounts, LayerUnpacker and StoreSettings. */
+  static readonly layer = Layer.effect(ImageStore, makeImageStore).pipe(Layer.provide(StoreRoot.layer))
+}

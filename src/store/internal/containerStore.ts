@@ -1,0 +1,183 @@
+/** The container store: records, writable layers, their mounts and directories. */
+import { Cause, DateTime, Effect } from "effect"
+import { posix } from "node:path"
+import { Files } from "../../linux/Files.ts"
+import type { ContainerStore, NewContainerLayer, StoredContainer } from "../ContainerStore.ts"
+import { ContainerNameInUse, ContainerNotFound, ImageNotFound, ioError, LayerMissing } from "../StoreError.ts"
+import { makeOverlayMounts } from "./overlayMount.ts"
+import { containerLayerId, layerDirectory } from "./paths.ts"
+import { containerCodec, type ContainerRecord, layerCodec, newRecord } from "./records.ts"
+import { epochMillis } from "./snapshot.ts"
+import { ROOT_MODE } from "./staging.ts"
+import { StoreRoot } from "./StoreRoot.ts"
+
+const stored = (record: ContainerRecord): StoredContainer => ({
+  id: record.id,
+  names: record.names,
+  imageId: record.image,
+  layerId: record.layer,
+  metadata: record.metadata,
+  createdMs: epochMillis(record.created)
+})
+
+/** Ids become paths. */
+const isId = (id: string): boolean => /^[0-9a-f]{64}$/.test(id)
+
+export const makeContainerStore = Effect.gen(function* () {
+  const root = yield* StoreRoot
+  const files = yield* Files
+  const overlay = yield* makeOverlayMounts(root)
+  const { paths, directories } = root
+  const directory = (id: string) => posix.join(paths.containersDirectory, id, "userdata")
+  const runDirectory = (id: string) => posix.join(paths.runContainersDirectory, id, "userdata")
+
+  let containers: ReadonlyArray<StoredContainer> = []
+  let seen: ReadonlyArray<ContainerRecord> = []
+  const refresh = Effect.map(root.records, (records) => {
+    if (records.containers === seen) return
+    seen = records.containers
+    containers = seen.map(stored)
+  })
+  const refreshOrLog = refresh.pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.logWarning("containers.json cannot be read", cause)
+    )
+  )
+  yield* refreshOrLog
+  // Other programs may add and remove containers, too rarely for a watch.
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("2 seconds"), refreshOrLog)), {
+    startImmediately: true
+  })
+
+  /** An empty writable layer whose root looks like the root of the layer below. */
+  const stageLayer = Effect.fnUntraced(function* (parent: string | undefined) {
+    const staged = yield* root.stagingPath
+    const diff = posix.join(staged, "diff")
+    yield* files.makeDirectory(staged, { mode: 0o700 })
+    if (parent === undefined) yield* files.makeDirectory(diff, { mode: ROOT_MODE })
+    else {
+      const below = yield* files.stat(posix.join(layerDirectory(paths, parent), "diff"))
+      yield* files.makeDirectory(diff, { mode: below.mode })
+      if (below.uid !== 0 || below.gid !== 0) yield* files.chown(diff, below.uid, below.gid)
+    }
+    return staged
+  })
+
+  /** The layer's record first, then the container's: a layer alone is what the repair at the next start removes. */
+  const add = (request: NewContainerLayer) =>
+    root.exclusive(
+      Effect.fnUntraced(function* (transaction) {
+        const { id, name, imageId, metadata } = request
+        const present = transaction.containers.find((container) => container.id === id)
+        if (present !== undefined) return present
+        const holder = [...transaction.containers, ...transaction.volatileContainers].find(({ names }) =>
+          names.includes(name)
+        )
+        if (holder !== undefined) return yield* new ContainerNameInUse({ id, name, holder: holder.id })
+        const image = transaction.images.find((record) => record.id === imageId)
+        if (image === undefined) return yield* new ImageNotFound({ imageId })
+        const parent = image.layer
+        if (parent !== undefined && !transaction.layers.some((layer) => layer.id === parent)) {
+          return yield* new LayerMissing({ layer: parent, imageId })
+        }
+        const layer = containerLayerId(id)
+        const created = DateTime.formatIso(yield* DateTime.now)
+        const staged = yield* stageLayer(parent).pipe(Effect.mapError(ioError("make layer of container", id)))
+        yield* directories.moveIn({ staged, id: layer, parent, durable: false })
+        const layerRecord = newRecord(layerCodec, {
+          id: layer,
+          names: [`${name}-layer`],
+          ...(parent === undefined ? {} : { parent }),
+          created
+        })
+        const record = newRecord(containerCodec, {
+          id,
+          names: [name],
+          image: imageId,
+          layer,
+          metadata,
+          created,
+          flags: { MountLabel: "", ProcessLabel: "" }
+        })
+        // A retry after a crash may find the layer's record of the first attempt.
+        const layers = transaction.layers.filter((other) => other.id !== layer)
+        yield* transaction.saveLayers([...layers, layerRecord])
+        yield* transaction.saveContainers([...transaction.containers, record])
+        return record
+      })
+    )
+
+  const create = Effect.fn("ContainerStore.create")(function* (request: NewContainerLayer) {
+    if (!isId(request.id)) return yield* new ContainerNotFound({ id: request.id })
+    const record = yield* add(request)
+    yield* Effect.forEach(
+      [directory(request.id), runDirectory(request.id)],
+      (path) => files.makeDirectory(path, { mode: 0o700, recursive: true }),
+      { discard: true }
+    ).pipe(Effect.mapError(ioError("make directories of container", request.id)))
+    yield* refresh
+    return stored(record)
+  })
+
+  const mount = Effect.fn("ContainerStore.mount")(function* (id: string) {
+    const container = containers.find((candidate) => candidate.id === id)
+    if (container === undefined) return yield* new ContainerNotFound({ id })
+    return yield* overlay.mount(id, container.layerId)
+  })
+
+  const layerOf = (id: string): string =>
+    containers.find((candidate) => candidate.id === id)?.layerId ?? containerLayerId(id)
+
+  const unmount = Effect.fn("ContainerStore.unmount")(function* (id: string) {
+    yield* overlay.unmount(layerOf(id))
+  })
+
+  /** The layer goes even where its container's record is gone already, or was never written. */
+  const takeOut = (id: string) =>
+    root.exclusive(
+      Effect.fnUntraced(function* (transaction) {
+        const record = transaction.containers.find((container) => container.id === id)
+        const layer = record?.layer ?? containerLayerId(id)
+        yield* directories.mark(layer)
+        if (record !== undefined) {
+          yield* transaction.saveContainers(transaction.containers.filter((container) => container.id !== id))
+        }
+        if (transaction.layers.some((other) => other.id === layer)) {
+          yield* transaction.saveLayers(transaction.layers.filter((other) => other.id !== layer))
+        }
+        return yield* directories.takeOut(layer)
+      })
+    )
+
+  const remove = Effect.fn("ContainerStore.remove")(function* (id: string) {
+    if (!isId(id)) return
+    yield* overlay.unmount(layerOf(id))
+    const trash = yield* takeOut(id)
+    yield* directories.discard(trash)
+    yield* Effect.forEach(
+      [posix.join(paths.containersDirectory, id), posix.join(paths.runContainersDirectory, id)],
+      (path) => files.removeTree(path),
+      { discard: true }
+    ).pipe(Effect.mapError(ioError("remove directories of container", id)))
+    yield* refresh
+  })
+
+  const usage = Effect.fn("ContainerStore.usage")(function* (id: string) {
+    const container = containers.find((candidate) => candidate.id === id)
+    if (container === undefined) return yield* new ContainerNotFound({ id })
+    return yield* files
+      .diskUsage(posix.join(layerDirectory(paths, container.layerId), "diff"))
+      .pipe(Effect.mapError(ioError("measure container", id)))
+  })
+
+  return {
+    list: Effect.sync(() => containers),
+    create,
+    mount,
+    unmount,
+    remove,
+    directory,
+    runDirectory,
+    usage
+  } satisfies ContainerStore["Service"]
+})

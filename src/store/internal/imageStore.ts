@@ -1,0 +1,143 @@
+/** The image store: snapshot for readers, staging and commit for pulls, removal. */
+import { Effect, Stream } from "effect"
+import { posix } from "node:path"
+import { Files } from "../../linux/Files.ts"
+import { LayerUnpacker } from "../../linux/LayerUnpacker.ts"
+import type { ImageStore } from "../ImageStore.ts"
+import { ImageInUse, ImageNotFound, ioError } from "../StoreError.ts"
+import { makeCommit } from "./commit.ts"
+import { withNames } from "./names.ts"
+import { bigDataFile } from "./paths.ts"
+import { leadingLayers } from "./snapshot.ts"
+import { makeStaging } from "./staging.ts"
+import { StoreRoot } from "./StoreRoot.ts"
+import { chainOf, unusedLayers } from "./unused.ts"
+import { makeViews } from "./views.ts"
+
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+
+export const makeImageStore = Effect.gen(function* () {
+  const root = yield* StoreRoot
+  const files = yield* Files
+  const unpacker = yield* LayerUnpacker
+  const { paths, directories } = root
+
+  const readItem = (imageId: string, item: string) =>
+    files
+      .readFile(bigDataFile(paths, imageId, item), { maxBytes: MAX_DOCUMENT_BYTES })
+      .pipe(Effect.mapError(ioError(`read ${item} of image`, imageId)))
+  const views = yield* makeViews(root, readItem)
+  const staging = makeStaging({ files, unpacker, stagingPath: root.stagingPath })
+  const commitImage = makeCommit({ root, files, staging })
+
+  const manifest = Effect.fn("ImageStore.manifest")(function* (imageId: string) {
+    const image = (yield* views.current).snapshot.byId.get(imageId)
+    if (image === undefined) return yield* new ImageNotFound({ imageId })
+    return yield* readItem(imageId, `manifest-${image.manifestDigest}`).pipe(
+      Effect.catchIf(
+        (error) => error.cause.code === "ENOENT",
+        () => readItem(imageId, "manifest")
+      )
+    )
+  })
+
+  const commit: ImageStore["Service"]["commit"] = Effect.fn("ImageStore.commit")(function* (image) {
+    const imageId = yield* commitImage(image)
+    yield* views.refresh
+    const stored = (yield* views.current).snapshot.byId.get(imageId)
+    return stored ?? (yield* new ImageNotFound({ imageId }))
+  })
+
+  const addNames = Effect.fn("ImageStore.addNames")(function* (imageId: string, names: ReadonlyArray<string>) {
+    yield* root.exclusive(
+      Effect.fnUntraced(function* ({ images, saveImages }) {
+        if (!images.some((image) => image.id === imageId)) return yield* new ImageNotFound({ imageId })
+        yield* saveImages(withNames(images, imageId, names))
+      })
+    )
+    yield* views.refresh
+  })
+
+  /** The image's record goes first: from then on nobody sees it, and its layers carry the mark that they may go. */
+  const takeOut = (imageId: string) =>
+    root.exclusive(
+      Effect.fnUntraced(function* (transaction) {
+        const { layers, images, containers, volatileContainers, saveImages, saveLayers } = transaction
+        const record = images.find((image) => image.id === imageId)
+        const users = [...containers, ...volatileContainers].filter((container) => container.image === imageId)
+        if (users.length > 0) return yield* new ImageInUse({ imageId, containers: users.map(({ id }) => id) })
+        const trash: Array<string | undefined> = []
+        if (record !== undefined) {
+          const left = images.filter((image) => image.id !== imageId)
+          const byId = new Map(layers.map((layer) => [layer.id, layer]))
+          const chains = [record.layer, ...record.mappedLayers].flatMap((top) => chainOf(byId, top))
+          const unused = unusedLayers({ ...transaction, images: left }, new Set(chains.map((layer) => layer.id)))
+          yield* Effect.forEach(unused, directories.mark, { discard: true, concurrency: 4 })
+          yield* saveImages(left)
+          if (unused.length > 0) yield* saveLayers(layers.filter((layer) => !unused.includes(layer.id)))
+          for (const id of unused) trash.push(yield* directories.takeOut(id))
+        }
+        const documents = posix.join(paths.imagesDirectory, imageId)
+        yield* files.removeTree(documents).pipe(Effect.mapError(ioError("remove", documents)))
+        return trash
+      })
+    )
+
+  const remove = Effect.fn("ImageStore.remove")(function* (imageId: string) {
+    // The id becomes a path: an image that was never there has nothing to remove.
+    if (!/^[0-9a-f]{64}$/.test(imageId)) return
+    const trash = yield* takeOut(imageId)
+    yield* views.refresh
+    yield* Effect.forEach(trash, directories.discard, { discard: true })
+  })
+
+  const existingLayers = Effect.fn("ImageStore.existingLayers")(function* (diffIds: ReadonlyArray<string>) {
+    yield* views.refresh
+    return leadingLayers((yield* views.current).chains, diffIds).length
+  })
+
+  const layerUsage = makeLayerUsage(files, paths.overlay)
+  const usage = Effect.gen(function* () {
+    const records = yield* root.records
+    const sizes = yield* layerUsage(records.layers.filter((layer) => layer.diffId !== undefined).map(({ id }) => id))
+    return { mountpoint: paths.imagesDirectory, usedBytes: sizes.bytes, usedInodes: sizes.inodes }
+  })
+
+  return {
+    snapshot: Effect.map(views.current, (view) => view.snapshot),
+    changes: Stream.map(views.changes, (view) => view.snapshot),
+    manifest,
+    existingLayers,
+    stageLayer: staging.stage,
+    commit,
+    addNames,
+    remove,
+    usage
+  } satisfies ImageStore["Service"]
+})
+
+/** Image layers never change, so each is measured once. */
+const makeLayerUsage = (files: Files["Service"], overlay: string) => {
+  const measured = new Map<string, { readonly bytes: bigint; readonly inodes: bigint }>()
+  const measure = (id: string) =>
+    files.diskUsage(posix.join(overlay, id, "diff")).pipe(
+      Effect.tap((usage) => Effect.sync(() => measured.set(id, usage))),
+      Effect.mapError(ioError("measure layer", id))
+    )
+  return Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+    const present = new Set(ids)
+    for (const id of measured.keys()) if (!present.has(id)) measured.delete(id)
+    yield* Effect.forEach(
+      ids.filter((id) => !measured.has(id)),
+      measure,
+      { discard: true }
+    )
+    let bytes = 0n
+    let inodes = 0n
+    for (const usage of measured.values()) {
+      bytes += usage.bytes
+      inodes += usage.inodes
+    }
+    return { bytes, inodes }
+  })
+}

@@ -1,0 +1,130 @@
+/** The directories of layers below `overlay/`: made in the staging area, moved in whole, moved out whole. */
+import { Effect, Random } from "effect"
+import { posix } from "node:path"
+import type { Files } from "../../linux/Files.ts"
+import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
+import type { Mounts } from "../../linux/Mounts.ts"
+import { ioError, type StoreIo } from "../StoreError.ts"
+import { layerDirectory, MARKER, type StorePaths, tarSplitPath } from "./paths.ts"
+
+export interface LayerDirectories {
+  /**
+   * Completes a staged directory that has its `diff`, and moves it to the layer's place. `durable` waits until all of
+   * it is on the disk; without, that is left to the record's own sync.
+   */
+  readonly moveIn: (request: {
+    readonly staged: string
+    readonly id: string
+    readonly parent: string | undefined
+    readonly durable: boolean
+  }) => Effect.Effect<void, StoreIo>
+  /** Says that the layer may be removed whenever no record names it. Nothing happens where it has no directory. */
+  readonly mark: (id: string) => Effect.Effect<void, StoreIo>
+  /** Moves a layer out of everybody's sight in one step and answers where it is now; succeeds when it is gone. */
+  readonly takeOut: (id: string) => Effect.Effect<string | undefined, StoreIo>
+  /** Removes what `takeOut` answered; may take long, so not under a lock. */
+  readonly discard: (trash: string | undefined) => Effect.Effect<void, StoreIo>
+  /** The lower directories of a layer that stands on `parent`, nearest first, as `l/…` names. */
+  readonly lowersAbove: (parent: string) => Effect.Effect<ReadonlyArray<string>, StoreIo>
+  /** The lower directories that the layer was made with. */
+  readonly lowersOf: (id: string) => Effect.Effect<ReadonlyArray<string>, StoreIo>
+}
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+/** 26 characters: 130 random bits. */
+const randomLink = Effect.map(
+  Effect.all(Array.from({ length: 26 }, () => Random.nextIntBetween(0, alphabet.length - 1))),
+  (indices) => indices.map((index) => alphabet[index]).join("")
+)
+
+export const makeLayerDirectories = (dependencies: {
+  readonly files: Files["Service"]
+  readonly mounts: Mounts["Service"]
+  readonly paths: StorePaths
+  readonly stagingPath: Effect.Effect<string>
+}): LayerDirectories => {
+  const { files, mounts, paths, stagingPath } = dependencies
+  const unlessGone = <A>(effect: Effect.Effect<A, LinuxError>): Effect.Effect<A | undefined, LinuxError> =>
+    Effect.catchIf(effect, isGone, () => Effect.succeed(undefined))
+  const textOr = (path: string) => Effect.map(unlessGone(files.readText(path)), (text) => (text ?? "").trim())
+
+  const writeSmall = (path: string, text: string, durable: boolean) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* files.open(path, "create", 0o644)
+        yield* file.write(Buffer.from(text))
+        if (durable) yield* file.sync
+      })
+    )
+
+  const lowersOfIo = (id: string) =>
+    Effect.map(textOr(posix.join(layerDirectory(paths, id), "lower")), (text) => (text === "" ? [] : text.split(":")))
+
+  const lowersAboveIo = Effect.fnUntraced(function* (parent: string) {
+    const link = (yield* files.readText(posix.join(layerDirectory(paths, parent), "link"))).trim()
+    return [`l/${link}`, ...(yield* lowersOfIo(parent))]
+  })
+
+  const takeOutIo = Effect.fnUntraced(function* (id: string) {
+    const directory = layerDirectory(paths, id)
+    const link = yield* textOr(posix.join(directory, "link"))
+    if (/^[A-Z2-7]+$/.test(link)) yield* unlessGone(files.removeFile(posix.join(paths.links, link)))
+    yield* unlessGone(files.removeFile(tarSplitPath(paths, id)))
+    // A mount left in it would make its removal fail for ever. EINVAL: nothing is mounted there.
+    yield* mounts.unmount(posix.join(directory, "merged"), { detach: true }).pipe(
+      Effect.catchIf(
+        (error) => isGone(error) || error.code === "EINVAL",
+        () => Effect.void
+      )
+    )
+    const trash = yield* stagingPath
+    return yield* unlessGone(Effect.as(files.rename(directory, trash), trash))
+  })
+
+  const moveInIo = Effect.fnUntraced(function* (request: {
+    readonly staged: string
+    readonly id: string
+    readonly parent: string | undefined
+    readonly durable: boolean
+  }) {
+    const { staged, id, parent, durable } = request
+    const link = yield* randomLink
+    const lowers = parent === undefined ? [] : yield* lowersAboveIo(parent)
+    const small: Array<readonly [name: string, text: string]> = [
+      [MARKER, ""],
+      ["link", link]
+    ]
+    if (lowers.length > 0) small.push(["lower", lowers.join(":")])
+    yield* Effect.forEach(small, ([name, text]) => writeSmall(posix.join(staged, name), text, durable), {
+      discard: true,
+      concurrency: 3
+    })
+    for (const name of parent === undefined ? ["work", "merged", "empty"] : ["work", "merged"]) {
+      yield* files.makeDirectory(posix.join(staged, name), { mode: 0o700 })
+    }
+    if (durable) yield* files.syncDirectory(staged)
+    // A directory without a record is what a crash of some program left.
+    yield* Effect.flatMap(takeOutIo(id), (trash) => (trash === undefined ? Effect.void : files.removeTree(trash)))
+    yield* files.rename(staged, layerDirectory(paths, id))
+    yield* files.symlink(`../${id}/diff`, posix.join(paths.links, link))
+    if (durable)
+      yield* Effect.all([files.syncDirectory(paths.overlay), files.syncDirectory(paths.links)], { concurrency: 2 })
+  })
+
+  return {
+    moveIn: (request) => moveInIo(request).pipe(Effect.mapError(ioError("move in layer", request.id))),
+    mark: (id) =>
+      writeSmall(posix.join(layerDirectory(paths, id), MARKER), "", true).pipe(
+        Effect.catchIf(
+          (error) => isGone(error) || error.code === "EEXIST",
+          () => Effect.void
+        ),
+        Effect.mapError(ioError("mark layer", id))
+      ),
+    takeOut: (id) => takeOutIo(id).pipe(Effect.mapError(ioError("take out layer", id))),
+    discard: (trash) =>
+      trash === undefined ? Effect.void : files.removeTree(trash).pipe(Effect.mapError(ioError("remove", trash))),
+    lowersAbove: (parent) => lowersAboveIo(parent).pipe(Effect.mapError(ioError("read lower directories of", parent))),
+    lowersOf: (id) => lowersOfIo(id).pipe(Effect.mapError(ioError("read lower directories of", id)))
+  }
+}

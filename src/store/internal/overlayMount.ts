@@ -1,0 +1,96 @@
+/** Overlay mounts of containers, counted in mountpoints.json as containers/storage does, so podman leaves them alone. */
+import { Effect } from "effect"
+import { posix } from "node:path"
+import { isGone } from "../../linux/LinuxError.ts"
+import { Mounts } from "../../linux/Mounts.ts"
+import { ioError, type StoreError, TooManyLayers } from "../StoreError.ts"
+import { makeStoreLock } from "./lockfile.ts"
+import { layerDirectory } from "./paths.ts"
+import { makeRecordFile } from "./recordFile.ts"
+import { changeRecord, mountCodec, newRecord } from "./records.ts"
+import type { StoreRoot } from "./StoreRoot.ts"
+
+/** mount(2) copies one page of options, a NUL at its end. */
+const MAX_OPTION_BYTES = 4095
+
+export interface OverlayMounts {
+  /** The mount point; the same again while it is mounted. */
+  readonly mount: (containerId: string, layerId: string) => Effect.Effect<string, StoreError>
+  /** Succeeds when it is not mounted. */
+  readonly unmount: (layerId: string) => Effect.Effect<void, StoreError>
+}
+
+export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["Service"]) {
+  const mounts = yield* Mounts
+  const { paths, directories } = root
+  const file = yield* makeRecordFile(posix.join(paths.runLayersDirectory, "mountpoints.json"), mountCodec)
+  // Held over the mount itself: podman takes it before it gives up its mount of `overlay/`, and ours with it.
+  const storeLock = yield* makeStoreLock(posix.join(paths.graphRoot, "storage.lock"))
+  const mountsLock = yield* makeStoreLock(posix.join(paths.runLayersDirectory, "mountpoints.lock"))
+  const exclusive = <A, E>(body: (touch: Effect.Effect<void, StoreError>) => Effect.Effect<A, E>) =>
+    storeLock.hold("write", () => mountsLock.hold("write", (touch) => Effect.uninterruptible(body(touch))))
+
+  const isMounted = (target: string) =>
+    mounts.list(target).pipe(
+      Effect.map((entries) => entries.some((entry) => entry.target === target)),
+      Effect.mapError(ioError("find mount", target))
+    )
+
+  const options = Effect.fnUntraced(function* (containerId: string, layerId: string) {
+    const directory = layerDirectory(paths, layerId)
+    const lowers = yield* directories.lowersOf(layerId)
+    const lowerPaths =
+      lowers.length === 0 ? [posix.join(directory, "empty")] : lowers.map((lower) => posix.join(paths.overlay, lower))
+    const data = `lowerdir=${lowerPaths.join(":")},upperdir=${directory}/diff,workdir=${directory}/work`
+    const optionBytes = Buffer.byteLength(data)
+    if (optionBytes > MAX_OPTION_BYTES) {
+      return yield* new TooManyLayers({ id: containerId, layers: lowers.length, optionBytes })
+    }
+    return data
+  })
+
+  const mount = Effect.fnUntraced(function* (containerId: string, layerId: string) {
+    const target = posix.join(layerDirectory(paths, layerId), "merged")
+    const data = yield* options(containerId, layerId)
+    yield* exclusive(
+      Effect.fnUntraced(function* (touch) {
+        const { known } = yield* file.load
+        const record = known.find(({ id }) => id === layerId)
+        const mounted = yield* isMounted(target)
+        if (mounted && record !== undefined && record.count > 0) return
+        if (!mounted) {
+          yield* mounts
+            .mount({ source: "overlay", target, type: "overlay", flags: ["nodev"], data })
+            .pipe(Effect.mapError(ioError("mount layer of container", containerId)))
+        }
+        // The count of a mount that a reboot or a crash took away means nothing any more.
+        const fields = { id: layerId, path: target, count: 1 }
+        const next = record === undefined ? newRecord(mountCodec, fields) : changeRecord(mountCodec, record, fields)
+        yield* file.save([...known.filter(({ id }) => id !== layerId), next])
+        yield* touch
+      })
+    )
+    return target
+  })
+
+  const unmount = (layerId: string) =>
+    exclusive(
+      Effect.fnUntraced(function* (touch) {
+        const target = posix.join(layerDirectory(paths, layerId), "merged")
+        yield* mounts.unmount(target, { detach: true }).pipe(
+          Effect.catchIf(
+            (error) => isGone(error) || error.code === "EINVAL",
+            () => Effect.void
+          ),
+          Effect.mapError(ioError("unmount", target))
+        )
+        const { known } = yield* file.load
+        const left = known.filter(({ id }) => id !== layerId)
+        if (left.length === known.length) return
+        yield* file.save(left)
+        yield* touch
+      })
+    )
+
+  return { mount, unmount } satisfies OverlayMounts
+})

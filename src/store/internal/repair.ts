@@ -1,0 +1,76 @@
+/**
+ * Gives back what a crash left: staging directories of processes that are gone, layers of ours that were moved in but
+ * never recorded, and layers of ours that no image or container came to use. What other programs made is not touched.
+ */
+import { Effect, Option } from "effect"
+import { posix } from "node:path"
+import { Files } from "../../linux/Files.ts"
+import { isGone } from "../../linux/LinuxError.ts"
+import { Locks } from "../../linux/Locks.ts"
+import { ioError } from "../StoreError.ts"
+import { layerDirectory, MARKER } from "./paths.ts"
+import type { StoreRoot, StoreTransaction } from "./StoreRoot.ts"
+import { unusedLayers } from "./unused.ts"
+
+type Root = StoreRoot["Service"]
+
+const isMarked = Effect.fnUntraced(function* (root: Root, id: string) {
+  const files = yield* Files
+  const marker = posix.join(layerDirectory(root.paths, id), MARKER)
+  return yield* files.lstat(marker).pipe(
+    Effect.as(true),
+    Effect.catchIf(isGone, () => Effect.succeed(false)),
+    Effect.mapError(ioError("stat", marker))
+  )
+})
+
+/** Staging directories whose process no longer holds their lock. */
+const staleStaging = Effect.fnUntraced(function* (root: Root, own: string) {
+  const files = yield* Files
+  const locks = yield* Locks
+  const { staging } = root.paths
+  const names = yield* files.readDirectory(staging).pipe(Effect.mapError(ioError("read", staging)))
+  for (const name of names) {
+    const directory = posix.join(staging, name)
+    if (directory === own) continue
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const held = yield* locks.tryAcquire(posix.join(directory, "lock"), "write")
+        if (Option.isNone(held)) return
+        yield* Effect.logInfo("removing what an earlier process left half-made", { directory })
+        yield* files.removeTree(directory)
+      })
+    ).pipe(Effect.mapError(ioError("repair", directory)))
+  }
+})
+
+/** Marked layers without a record or without a user leave the store; answers where they went. */
+const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTransaction) {
+  const files = yield* Files
+  const { overlay } = root.paths
+  const recorded = new Set([...transaction.layers, ...transaction.volatileLayers].map((layer) => layer.id))
+  const present = yield* files.readDirectory(overlay).pipe(Effect.mapError(ioError("read", overlay)))
+  const stray: Array<string> = []
+  for (const id of present) {
+    if (/^[0-9a-f]{64}$/.test(id) && !recorded.has(id) && (yield* isMarked(root, id))) stray.push(id)
+  }
+  const marked = new Set<string>()
+  for (const id of unusedLayers(transaction, recorded)) if (yield* isMarked(root, id)) marked.add(id)
+  const unused = new Set(unusedLayers(transaction, marked))
+  if (unused.size > 0) yield* transaction.saveLayers(transaction.layers.filter((layer) => !unused.has(layer.id)))
+  const trash: Array<string | undefined> = []
+  for (const id of [...stray, ...unused]) {
+    yield* Effect.logInfo("removing a layer that nobody uses", { layer: id })
+    trash.push(yield* root.directories.takeOut(id))
+  }
+  return trash
+})
+
+export const repair = Effect.fn("StoreRoot.repair")(function* (root: Root, own: string) {
+  const files = yield* Files
+  const trash = yield* root.exclusive((transaction) =>
+    strayIn(root, transaction).pipe(Effect.provideService(Files, files))
+  )
+  yield* Effect.forEach(trash, root.directories.discard, { discard: true })
+  yield* staleStaging(root, own)
+})
