@@ -1,0 +1,219 @@
+/** The choke point: every call through the seam is counted and logged here, and here the planned fault strikes. */
+import { Context, Effect } from "effect"
+import { LinuxError } from "../../src/linux/LinuxError.ts"
+import type { Loss } from "./Node.ts"
+
+/** Name of the command (an RPC, say) on whose behalf a fiber works; inherited by the fibers it forks. */
+export const Step = Context.Reference<string>("test/world/Step", { defaultValue: () => "background" })
+
+export type When = "before" | "after"
+
+/**
+ * What goes wrong. "interrupt": the fiber that makes the call; "cancel": the client's request goes away; "terminate": the
+ * daemon gets SIGTERM; "crash": it dies; "power": the whole machine does. "fail" is for calls of the seam; "exit" and
+ * "kill" are for programs.
+ */
+export type Fault =
+  | { readonly kind: "fail"; readonly code: string }
+  | { readonly kind: "interrupt" | "cancel" | "terminate" | "crash"; readonly when: When }
+  | { readonly kind: "power"; readonly when: When; readonly loss: Loss }
+  | { readonly kind: "exit" | "kill" }
+
+export interface FaultPlan {
+  /** Counted from 1: the at-th call through the seam, or the at-th point of the programs. */
+  readonly at: number
+  readonly where: "seam" | "program"
+  readonly fault: Fault
+}
+
+export const describeFault = (fault: Fault): string => {
+  switch (fault.kind) {
+    case "fail":
+      return `fail ${fault.code}`
+    case "power":
+      return `power ${fault.when} (loses ${fault.loss})`
+    case "exit":
+    case "kill":
+      return `program ${fault.kind}`
+    default:
+      return `${fault.kind} ${fault.when}`
+  }
+}
+
+export interface CallRecord {
+  /** Number among its kind, from 1. */
+  readonly number: number
+  readonly where: "seam" | "program"
+  readonly step: string
+  readonly service: string
+  readonly operation: string
+  readonly subject: string
+  /** False for a point in the midst of an operation, where nothing can fail but the daemon or its host. */
+  readonly failable: boolean
+}
+
+/** Errors that an operation can plausibly have, most telling first. */
+const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "Files.readFile": ["EIO", "ENOENT"],
+  "Files.readText": ["EIO", "ENOENT"],
+  "Files.readInRoot": ["EIO", "ENOENT"],
+  "Files.makeDirectoryInRoot": ["ENOSPC", "ENOTDIR"],
+  "Files.writeExisting": ["EIO", "ENOENT", "EBUSY"],
+  "Files.open": ["EMFILE", "ENOSPC"],
+  "Files.read": ["EIO"],
+  "Files.write": ["ENOSPC", "EIO"],
+  "Files.writeAt": ["ENOSPC", "EIO"],
+  "Files.sync": ["EIO"],
+  "Files.syncDirectory": ["EIO"],
+  "Files.makeDirectory": ["ENOSPC", "EROFS"],
+  "Files.readDirectory": ["EIO", "ENOENT"],
+  "Files.rename": ["ENOSPC", "EIO"],
+  "Files.link": ["ENOSPC", "EMLINK"],
+  "Files.symlink": ["ENOSPC"],
+  "Files.readLink": ["EIO"],
+  "Files.realPath": ["EIO"],
+  "Files.removeFile": ["EIO", "EBUSY"],
+  "Files.removeDirectory": ["EBUSY", "EIO"],
+  "Files.removeTree": ["EBUSY", "EIO"],
+  "Files.stat": ["EIO"],
+  "Files.lstat": ["EIO"],
+  "Files.chmod": ["EIO"],
+  "Files.chown": ["EIO"],
+  "Files.statFileSystem": ["EIO"],
+  "Files.diskUsage": ["EIO"],
+  "Files.watch": ["ENOSPC"],
+  "Mounts.mount": ["ENOMEM", "EPERM"],
+  "Mounts.unmount": ["EBUSY"],
+  "Mounts.list": ["EIO"],
+  "Namespaces.pin": ["ENOSPC", "EPERM"],
+  "Namespaces.unpin": ["EBUSY"],
+  "Namespaces.isPinned": ["EIO"],
+  "Processes.spawn": ["EAGAIN", "ENOENT"],
+  "Processes.run": ["EAGAIN", "ENOENT"],
+  "Processes.output": ["EIO"],
+  "Processes.write": ["EPIPE"],
+  "Processes.find": ["EIO"],
+  "Processes.list": ["EIO"],
+  "Processes.signal": ["EPERM"],
+  "Processes.awaitEnd": ["EMFILE"],
+  "Locks.acquire": ["ENOLCK", "EMFILE"],
+  "Locks.tryAcquire": ["ENOLCK"],
+  "Locks.readStamp": ["EIO"],
+  "Locks.writeStamp": ["ENOSPC"],
+  "LayerUnpacker.unpack": ["damaged"],
+  "Http.request": ["transport", "500"],
+  "Http.body": ["transport"]
+}
+
+export const possibleErrors = (call: Pick<CallRecord, "service" | "operation" | "failable">): ReadonlyArray<string> =>
+  call.failable ? (errnos[`${call.service}.${call.operation}`] ?? ["EIO"]) : []
+
+/** One life of the daemon as the choke point sees it. */
+export interface CallerLife {
+  readonly dead: () => boolean
+}
+
+/** What a fault does to the daemon's world; the driver and the world fill it in. */
+export interface FaultActions {
+  readonly cancel: () => void
+  readonly terminate: () => void
+  readonly crash: () => void
+  readonly power: (loss: Loss) => void
+}
+
+export class Calls {
+  readonly records: Array<CallRecord> = []
+  readonly log: Array<string> = []
+  plan: FaultPlan | undefined
+  /** The call that the plan hit. */
+  struck: CallRecord | undefined
+  /** Calls are numbered only while armed: the set-up of a world is not under test. */
+  armed = false
+  private readonly counts = { seam: 0, program: 0 }
+  private readonly actions: FaultActions
+  private readonly spend: () => string
+
+  /** `spend` moves the clock by the cost of a call and answers the time for the log. */
+  constructor(actions: FaultActions, spend: () => string) {
+    this.actions = actions
+    this.spend = spend
+  }
+
+  note(line: string): void {
+    this.log.push(line)
+  }
+
+  /** Passes a call of the daemon. `toError` makes an error of the operation's own kind; `act` is what the call does. */
+  pass<A, E>(
+    life: CallerLife,
+    call: Omit<CallRecord, "number" | "where" | "step">,
+    toError: (code: string) => E,
+    act: Effect.Effect<A, E>
+  ): Effect.Effect<A, E> {
+    return Effect.withFiber((fiber) => {
+      if (life.dead()) return Effect.never
+      const fault = this.enter("seam", fiber.getRef(Step), call)
+      if (fault === undefined) return Effect.andThen(Effect.yieldNow, this.alive(life, act))
+      switch (fault.kind) {
+        case "fail":
+          return Effect.fail(toError(fault.code))
+        case "exit":
+        case "kill":
+          return this.alive(life, act)
+        default: {
+          const strike = Effect.suspend(() => {
+            if (fault.kind === "interrupt") fiber.interruptUnsafe()
+            else this.strike(fault)
+            return life.dead() ? Effect.never : Effect.yieldNow
+          })
+          return fault.when === "before"
+            ? Effect.andThen(strike, this.alive(life, act))
+            : Effect.tap(this.alive(life, act), () => strike)
+        }
+      }
+    })
+  }
+
+  /** A point between two steps of a program: time passes, and here the program or the daemon may die. */
+  programPoint(name: string, subject: string): Fault | undefined {
+    const call = { service: "program", operation: name, subject, failable: true }
+    const fault = this.enter("program", "programs", call)
+    if (fault !== undefined && fault.kind !== "exit" && fault.kind !== "kill") this.strike(fault)
+    return fault
+  }
+
+  private enter(
+    where: "seam" | "program",
+    step: string,
+    call: Omit<CallRecord, "number" | "where" | "step">
+  ): Fault | undefined {
+    const time = this.spend()
+    if (!this.armed) return undefined
+    const number = ++this.counts[where]
+    const record = { number, where, step, ...call }
+    this.records.push(record)
+    this.log.push(`${time} ${where}#${number} ${step} ${call.service}.${call.operation} ${call.subject}`)
+    const { plan } = this
+    if (plan === undefined || plan.where !== where || plan.at !== number) return undefined
+    this.struck = record
+    this.log.push(`${time} *** ${describeFault(plan.fault)}`)
+    return plan.fault
+  }
+
+  private strike(fault: Fault): void {
+    if (fault.kind === "cancel") this.actions.cancel()
+    else if (fault.kind === "terminate") this.actions.terminate()
+    else if (fault.kind === "crash") this.actions.crash()
+    else if (fault.kind === "power") this.actions.power(fault.loss)
+  }
+
+  /** Whatever a call of a dead daemon was waiting for: it never comes back. */
+  private alive<A, E>(life: CallerLife, act: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() =>
+      life.dead() ? Effect.never : Effect.onExit(act, () => (life.dead() ? Effect.never : Effect.void))
+    )
+  }
+}
+
+export const linuxError = (operation: string, subject: string, code: string): LinuxError =>
+  new LinuxError({ operation, subject, code })

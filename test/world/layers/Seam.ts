@@ -1,0 +1,56 @@
+/** How the simulated layers call their world: on behalf of one life of the daemon, through the choke point. */
+import { Effect } from "effect"
+import type { LinuxError } from "../../../src/linux/LinuxError.ts"
+import { linuxError } from "../Calls.ts"
+import { Errno } from "../Errno.ts"
+import { attempt } from "../Program.ts"
+import type { Life, World } from "../World.ts"
+
+export class Seam {
+  readonly world: World
+  readonly life: Life
+  constructor(world: World, life: Life) {
+    this.world = world
+    this.life = life
+  }
+
+  /** A call that is done at once. */
+  sync<A>(service: string, operation: string, subject: string, act: () => A): Effect.Effect<A, LinuxError> {
+    return this.effect(service, operation, subject, refused(operation, subject, attempt(act)))
+  }
+
+  /** A call that takes a while. */
+  effect<A>(
+    service: string,
+    operation: string,
+    subject: string,
+    act: Effect.Effect<A, LinuxError>
+  ): Effect.Effect<A, LinuxError> {
+    const call = { service, operation, subject, failable: true }
+    return this.world.calls.pass(this.life, call, (code) => linuxError(operation, subject, code), act)
+  }
+
+  /** A place inside an operation where only the daemon or its host can fail. */
+  midpoint(service: string, operation: string, subject: string): Effect.Effect<void> {
+    const call = { service, operation: `${operation}…`, subject, failable: false }
+    return this.world.calls.pass(this.life, call, () => undefined as never, Effect.void)
+  }
+
+  /** Waiting that is no call of its own: its end is never seen by a dead daemon. */
+  whileAlive<A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.onExit(wait, () => (this.life.dead() ? Effect.never : Effect.void))
+  }
+
+  /** What a scope's end does: nothing in the world of a dead daemon. */
+  finalizer(act: () => void): Effect.Effect<void> {
+    return Effect.sync(() => {
+      if (!this.life.dead()) act()
+    })
+  }
+}
+
+export const refused = <A>(
+  operation: string,
+  subject: string,
+  effect: Effect.Effect<A, Errno>
+): Effect.Effect<A, LinuxError> => Effect.mapError(effect, (error) => linuxError(operation, subject, error.code))

@@ -1,0 +1,194 @@
+/** Processes over a world. */
+import { Effect, Layer, Option, Stream } from "effect"
+import type { LinuxError } from "../../../src/linux/LinuxError.ts"
+import {
+  Processes,
+  type Child,
+  type ProcessInfo,
+  type RunRequest,
+  type RunResult,
+  type SpawnRequest
+} from "../../../src/linux/Processes.ts"
+import { Errno } from "../Errno.ts"
+import { Pipe, PipeEnd } from "../Pipe.ts"
+import { attempt } from "../Program.ts"
+import type { Process } from "../ProcessTable.ts"
+import { refused, type Seam } from "./Seam.ts"
+
+const mebibyte = 1024 * 1024
+
+const infoOf = (process: Process): ProcessInfo => ({
+  ...process.identity,
+  parent: process.parent?.pid ?? 0,
+  session: process.session,
+  state: process.state,
+  command: process.command
+})
+
+interface Started {
+  readonly process: Process
+  /** Our ends that are open. */
+  readonly ends: Map<number, PipeEnd>
+  /** Outputs that somebody reads or has read. */
+  readonly taken: Set<number>
+}
+
+export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
+  const { world } = seam
+
+  /** Our ends of pipes stand among the daemon's descriptors, so that its death closes them. */
+  const start = (request: SpawnRequest): Started => {
+    if (!request.path.startsWith("/")) throw new Errno("EINVAL")
+    const daemon = seam.life.process
+    const inside = new Map<number, PipeEnd>()
+    const ends = new Map<number, PipeEnd>()
+    for (const [fd, kind] of request.fds.entries()) {
+      if (kind === "null") continue
+      const pipe = new Pipe()
+      inside.set(fd, new PipeEnd(pipe, kind === "input" ? "read" : "write"))
+      ends.set(fd, new PipeEnd(pipe, kind === "input" ? "write" : "read"))
+    }
+    try {
+      const process = world.exec({
+        path: request.path,
+        args: request.args,
+        env: request.env,
+        cwd: request.cwd ?? "/",
+        fds: inside,
+        parent: daemon,
+        newSession: request.newSession ?? false
+      })
+      let next = 10
+      for (const end of ends.values()) {
+        while (daemon.fds.has(next)) next++
+        daemon.fds.set(next, end)
+      }
+      return { process, ends, taken: new Set() }
+    } catch (error) {
+      for (const end of inside.values()) end.close()
+      throw error
+    }
+  }
+
+  const closeEnd = (end: PipeEnd) => {
+    end.close()
+    for (const [fd, held] of seam.life.process.fds) if (held === end) seam.life.process.fds.delete(fd)
+  }
+
+  const reapWhenEnded = (process: Process) => {
+    if (process.exit !== undefined) world.processes.reap(process)
+    else process.ended.add(() => world.processes.reap(process))
+  }
+
+  const release = ({ process, ends }: Started) =>
+    seam.finalizer(() => {
+      for (const end of ends.values()) closeEnd(end)
+      world.processes.signal(process, 9)
+      world.processes.reap(process)
+    })
+
+  const outputOf = (path: string, started: Started, fd: number): Stream.Stream<Uint8Array, LinuxError> =>
+    Stream.unwrap(
+      seam.sync("Processes", "output", `${path} ${fd}`, () => {
+        const end = started.ends.get(fd)
+        if (end === undefined || end.side !== "read" || started.taken.has(fd)) throw new Errno("EBADF")
+        started.taken.add(fd)
+        return Stream.unfold(undefined, () =>
+          Effect.map(seam.whileAlive(end.pipe.read), (chunk) =>
+            chunk === undefined ? undefined : ([chunk, undefined] as const)
+          )
+        )
+      })
+    )
+
+  const child = (request: SpawnRequest, started: Started): Child => ({
+    identity: started.process.identity,
+    exit: seam.whileAlive(world.processes.awaitEnd(started.process)),
+    output: (fd) => outputOf(request.path, started, fd),
+    write: (fd, data) => {
+      const end = started.ends.get(fd)
+      const act = end === undefined || end.side !== "write" ? Effect.fail(new Errno("EBADF")) : end.pipe.write(data)
+      return seam.effect("Processes", "write", `${request.path} ${fd}`, refused("write", request.path, act))
+    },
+    close: (fd) =>
+      seam.finalizer(() => {
+        const end = started.ends.get(fd)
+        started.ends.delete(fd)
+        if (end !== undefined) closeEnd(end)
+      })
+  })
+
+  const spawn = (request: SpawnRequest) =>
+    Effect.acquireRelease(
+      seam.sync("Processes", "spawn", [request.path, ...request.args].join(" "), () => {
+        const started = start(request)
+        reapWhenEnded(started.process)
+        return started
+      }),
+      release
+    ).pipe(Effect.map((started) => child(request, started)))
+
+  const collect = (end: PipeEnd, max: number): Effect.Effect<Uint8Array> =>
+    Effect.suspend(() => {
+      const kept: Array<Uint8Array> = []
+      let size = 0
+      const loop: Effect.Effect<Uint8Array> = Effect.flatMap(end.pipe.read, (chunk) => {
+        if (chunk === undefined) return Effect.succeed(Buffer.concat(kept))
+        if (size < max) {
+          const part = chunk.subarray(0, max - size)
+          size += part.length
+          kept.push(part)
+        }
+        return loop
+      })
+      return loop
+    })
+
+  const run = Effect.fnUntraced(function* (request: RunRequest) {
+    const started = yield* Effect.acquireRelease(
+      refused(
+        "run",
+        request.path,
+        attempt(() => start({ ...request, fds: [request.stdin === undefined ? "null" : "input", "output", "output"] }))
+      ),
+      release
+    )
+    const end = (fd: number) => started.ends.get(fd) as PipeEnd
+    const max = request.maxOutput ?? mebibyte
+    const { stdin } = request
+    const feed =
+      stdin === undefined
+        ? Effect.void
+        : Effect.ignore(end(0).pipe.write(stdin)).pipe(Effect.andThen(Effect.sync(() => closeEnd(end(0)))))
+    const [stdout, stderr] = yield* Effect.all([collect(end(1), max), collect(end(2), max), feed], {
+      concurrency: "unbounded"
+    })
+    const status = yield* world.processes.awaitEnd(started.process)
+    return { ...status, stdout, stderr } satisfies RunResult
+  }, Effect.scoped)
+
+  return Layer.succeed(Processes, {
+    spawn,
+    run: (request) => seam.effect("Processes", "run", [request.path, ...request.args].join(" "), run(request)),
+    find: (pid) =>
+      seam.sync("Processes", "find", String(pid), () =>
+        Option.map(Option.fromUndefinedOr(world.processes.all.get(pid)), infoOf)
+      ),
+    list: seam.sync("Processes", "list", "", () => [...world.processes.all.values()].map(infoOf)),
+    signal: (process, signal) =>
+      seam.sync("Processes", "signal", `${process.pid} ${signal}`, () => {
+        const found = world.processes.find(process)
+        return found !== undefined && world.processes.signal(found, signal)
+      }),
+    awaitEnd: (process) =>
+      seam.effect(
+        "Processes",
+        "awaitEnd",
+        String(process.pid),
+        Effect.suspend(() => {
+          const found = world.processes.find(process)
+          return found === undefined ? Effect.void : Effect.asVoid(world.processes.awaitEnd(found))
+        })
+      )
+  })
+}

@@ -1,0 +1,481 @@
+/** crun and runc: create, start, kill, delete, state, exec, update, features, by the command line of the real ones. */
+import { Effect } from "effect"
+import { Errno } from "../Errno.ts"
+import { FifoNode, NamespaceNode } from "../Node.ts"
+import type { NamespaceKind } from "../NamespaceTable.ts"
+import { Pipe, PipeEnd } from "../Pipe.ts"
+import type { Program, Task } from "../Program.ts"
+import { signals, type Process } from "../ProcessTable.ts"
+import type { World } from "../World.ts"
+import { applyResources, cgroupPathsOf, killCgroups, makeCgroups, removeCgroups, type Resources } from "./ociCgroups.ts"
+import { parseFlags, type Flags } from "./flags.ts"
+import { containerCommand, findExecutable } from "./shell.ts"
+
+interface OciProcess {
+  readonly args: ReadonlyArray<string>
+  readonly env?: ReadonlyArray<string>
+  readonly cwd: string
+}
+
+interface OciConfig {
+  readonly process: OciProcess
+  readonly root: { readonly path: string }
+  readonly hostname?: string
+  readonly mounts?: ReadonlyArray<{
+    destination: string
+    source?: string
+    type?: string
+    options?: ReadonlyArray<string>
+  }>
+  readonly annotations?: Record<string, string>
+  readonly linux?: {
+    readonly cgroupsPath?: string
+    readonly namespaces?: ReadonlyArray<{ readonly type: string; readonly path?: string }>
+    readonly resources?: Resources
+  }
+}
+
+interface State {
+  readonly id: string
+  readonly pid: number
+  readonly startTime: number
+  readonly bundle: string
+  readonly rootfs: string
+  readonly created: string
+  readonly cgroups: ReadonlyArray<string>
+  readonly annotations: Record<string, string>
+}
+
+/** A refusal with its message: printed and written to the log file, exit code 1. */
+class Refusal extends Errno {
+  readonly text: string
+  constructor(text: string) {
+    super("EINVAL", text)
+    this.text = text
+  }
+}
+
+const globals = new Set(["--root", "--log", "--log-format", "--log-level", "--cgroup-manager", "--rootless"])
+const locals = new Set([
+  "--bundle",
+  "-b",
+  "--pid-file",
+  "--process",
+  "-p",
+  "--console-socket",
+  "--preserve-fds",
+  "--resources",
+  "-r",
+  "--user",
+  "-u",
+  "--cwd",
+  "--env",
+  "-e",
+  "--cgroup"
+])
+const namespaceNames: Readonly<Record<string, NamespaceKind>> = {
+  network: "net",
+  ipc: "ipc",
+  uts: "uts",
+  pid: "pid",
+  mount: "mnt",
+  user: "user",
+  cgroup: "cgroup"
+}
+
+type Flavour = "crun" | "runc"
+
+const versions: Readonly<Record<Flavour, string>> = {
+  crun: "crun version 1.8.1\ncommit: simulated\nrundir: /run/crun\nspec: 1.0.0\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +YAJL\n",
+  runc: "runc version 1.1.5\ncommit: simulated\nspec: 1.0.2-dev\ngo: go1.19.8\nlibseccomp: 2.5.4\n"
+}
+
+export const ociRuntime =
+  (flavour: Flavour): Program =>
+  (task) => {
+    const global = parseFlags(task.args, globals, true)
+    const [command, ...rest] = global.rest
+    const flags = parseFlags(rest, locals, command === "exec")
+    const runtime = new Runtime(task, flavour, global, flags)
+    const commands: Readonly<Record<string, () => Effect.Effect<number, Errno>>> = {
+      create: () => runtime.create(),
+      start: () => runtime.start(),
+      kill: () => runtime.kill(),
+      delete: () => runtime.delete(),
+      state: () => runtime.state(),
+      exec: () => runtime.exec(),
+      update: () => runtime.update(),
+      features: () => runtime.features()
+    }
+    if (global.has("--version", "-v")) return Effect.as(task.write(1, versions[flavour]), 0)
+    const run = command !== undefined && Object.hasOwn(commands, command) ? commands[command] : undefined
+    if (run === undefined) return Effect.as(task.write(2, `unknown command ${command ?? ""}\n`), 1)
+    return Effect.suspend(run).pipe(Effect.catch((error: Errno) => runtime.fail(error)))
+  }
+
+class Runtime {
+  private readonly task: Task
+  private readonly world: World
+  private readonly flavour: Flavour
+  private readonly global: Flags
+  private readonly flags: Flags
+  private readonly id: string
+  constructor(task: Task, flavour: Flavour, global: Flags, flags: Flags) {
+    this.task = task
+    this.world = task.world
+    this.flavour = flavour
+    this.global = global
+    this.flags = flags
+    this.id = flags.rest[0] ?? ""
+  }
+
+  private get directory(): string {
+    return `${this.global.get("--root") ?? `/run/${this.flavour}`}/${this.id}`
+  }
+
+  create() {
+    const { task, world } = this
+    return Effect.gen({ self: this }, function* () {
+      const { vfs } = task
+      const bundle = this.flags.get("--bundle", "-b") ?? task.process.cwd
+      const config = yield* this.readJson<OciConfig>(`${bundle}/config.json`)
+      const root = config.root.path.startsWith("/") ? config.root.path : `${bundle}/${config.root.path}`
+      if (this.id === "") return yield* Effect.fail(new Refusal("container id cannot be empty"))
+      if (vfs.exists(this.directory)) return yield* Effect.fail(new Refusal(this.exists))
+      yield* task.sync(() => vfs.makeDirectories(this.directory, 0o711))
+      yield* task.point("state directory")
+      const cgroups = cgroupPathsOf(world, config.linux?.cgroupsPath, this.global.has("--systemd-cgroup"), this.id)
+      const started: { init?: Process } = {}
+      yield* Effect.gen({ self: this }, function* () {
+        yield* task.sync(() => makeCgroups(world, cgroups))
+        yield* task.point("cgroup")
+        yield* this.prepareRoot(config, root)
+        const fifo = yield* task.sync(() => vfs.makeFifo(`${this.directory}/exec.fifo`, 0o622))
+        const init = yield* task.sync(() => this.startInit(config, root, fifo))
+        started.init = init
+        yield* task.sync(() => {
+          for (const path of cgroups) vfs.writeExisting(`${path}/cgroup.procs`, String(init.pid))
+          applyResources(world, cgroups, config.linux?.resources)
+        })
+        yield* task.point("init")
+        const state: State = {
+          id: this.id,
+          pid: init.pid,
+          startTime: init.startTime,
+          bundle,
+          rootfs: root,
+          created: new Date(world.engine.nowMs).toISOString(),
+          cgroups,
+          annotations: config.annotations ?? {}
+        }
+        yield* task.sync(() => vfs.write(`${this.directory}/state.json`, JSON.stringify(state)))
+        yield* task.point("state file")
+        const pidFile = this.flags.get("--pid-file")
+        if (pidFile !== undefined) yield* task.sync(() => vfs.write(pidFile, String(init.pid)))
+      }).pipe(
+        // A runtime that fails (and is not killed) takes back what it made.
+        Effect.tapError(() =>
+          task.sync(() => {
+            if (started.init !== undefined) world.processes.signal(started.init, 9)
+            removeCgroups(world, cgroups)
+            this.removeDirectory()
+          })
+        )
+      )
+      return 0
+    })
+  }
+
+  start() {
+    return Effect.gen({ self: this }, function* () {
+      const { state, init } = yield* this.load
+      if (init === undefined) return yield* Effect.fail(new Refusal("cannot start a container that has stopped"))
+      const path = `${this.directory}/exec.fifo`
+      if (!this.world.vfs.exists(path))
+        return yield* Effect.fail(new Refusal(`cannot start an already running container`))
+      yield* this.task.point("start")
+      yield* this.task.sync(() => {
+        this.world.vfs.writeExisting(path, "0")
+        this.world.vfs.removeFile(path)
+      })
+      void state
+      return 0
+    })
+  }
+
+  kill() {
+    return Effect.gen({ self: this }, function* () {
+      const { init } = yield* this.load
+      const name = (this.flags.rest[1] ?? "TERM").replace(/^SIG/, "")
+      const signal = /^[0-9]+$/.test(name) ? Number(name) : signals[name]
+      if (signal === undefined) return yield* Effect.fail(new Refusal(`unknown signal ${name}`))
+      if (init === undefined) {
+        return yield* Effect.fail(
+          new Refusal(this.flavour === "runc" ? "container not running" : "kill container: No such process")
+        )
+      }
+      yield* this.task.point("kill")
+      this.world.processes.signal(init, signal)
+      return 0
+    })
+  }
+
+  delete() {
+    const { task, world } = this
+    return Effect.gen({ self: this }, function* () {
+      const force = this.flags.has("--force", "-f")
+      if (!world.vfs.exists(`${this.directory}/state.json`)) {
+        if (!force) return yield* Effect.fail(new Refusal(this.unknown))
+        // What a killed create left behind.
+        yield* task.sync(() => this.removeDirectory())
+        return 0
+      }
+      const { state, init } = yield* this.load
+      if (init !== undefined) {
+        const created = world.vfs.exists(`${this.directory}/exec.fifo`)
+        if (!force && !created) {
+          return yield* Effect.fail(new Refusal(`cannot delete container ${this.id} that is not stopped: running`))
+        }
+        if (!force)
+          return yield* Effect.fail(new Refusal(`cannot delete container ${this.id} that is not stopped: created`))
+        world.processes.signal(init, 9)
+        yield* Effect.sleep(5)
+      }
+      yield* task.point("cgroup")
+      yield* task.sync(() => {
+        killCgroups(world, state.cgroups)
+        removeCgroups(world, state.cgroups)
+      })
+      yield* task.point("state directory")
+      yield* task.sync(() => this.removeDirectory())
+      return 0
+    })
+  }
+
+  state() {
+    return Effect.gen({ self: this }, function* () {
+      const { state, init } = yield* this.load
+      const created = this.world.vfs.exists(`${this.directory}/exec.fifo`)
+      const status = init === undefined ? "stopped" : created ? "created" : "running"
+      const { id, bundle, annotations, rootfs } = state
+      const answer = {
+        ociVersion: "1.0.2",
+        id,
+        status,
+        pid: init?.pid ?? 0,
+        bundle,
+        rootfs,
+        created: state.created,
+        annotations
+      }
+      yield* this.task.write(1, `${JSON.stringify(answer, null, 2)}\n`)
+      return 0
+    })
+  }
+
+  exec() {
+    const { task, world } = this
+    return Effect.gen({ self: this }, function* () {
+      const { state, init } = yield* this.load
+      if (init === undefined || world.vfs.exists(`${this.directory}/exec.fifo`)) {
+        return yield* Effect.fail(
+          new Refusal(`cannot exec in a ${init === undefined ? "stopped" : "created"} container`)
+        )
+      }
+      const file = this.flags.get("--process", "-p")
+      const spec: OciProcess =
+        file === undefined ? { args: this.flags.rest.slice(1), cwd: "/" } : yield* this.readJson<OciProcess>(file)
+      yield* task.point("exec")
+      const body = yield* this.program(spec, state.rootfs)
+      const child = task.fork(body)
+      child.args = spec.args
+      for (const [kind, node] of init.namespaces) child.namespaces.set(kind, node)
+      for (const [hierarchy, cgroup] of init.cgroups) {
+        child.cgroups.get(hierarchy)?.processes.delete(child)
+        child.cgroups.set(hierarchy, cgroup)
+        cgroup.processes.add(child)
+      }
+      const pidFile = this.flags.get("--pid-file")
+      if (pidFile !== undefined) yield* task.sync(() => world.vfs.write(pidFile, String(child.pid)))
+      if (this.flags.has("--detach", "-d")) return 0
+      // The command holds the pipes now; the runtime only waits.
+      for (const fd of [0, 1, 2]) task.close(fd)
+      const status = yield* task.wait(child)
+      return status.code ?? 128 + (status.signal ?? 0)
+    })
+  }
+
+  update() {
+    return Effect.gen({ self: this }, function* () {
+      const { state } = yield* this.load
+      const file = this.flags.get("--resources", "-r") ?? "-"
+      const resources =
+        file === "-"
+          ? (JSON.parse(Buffer.from(yield* this.task.readAll(0)).toString()) as Resources)
+          : yield* this.readJson<Resources>(file)
+      yield* this.task.point("update")
+      yield* this.task.sync(() => applyResources(this.world, state.cgroups, resources))
+      return 0
+    })
+  }
+
+  features() {
+    if (this.flavour === "crun") return Effect.as(this.task.write(2, "unknown command features\n"), 1)
+    const answer = {
+      ociVersionMin: "1.0.0",
+      ociVersionMax: "1.0.2-dev",
+      mountOptions: ["ro", "rw", "rbind", "bind", "rprivate", "rslave", "rshared", "nosuid", "nodev", "noexec"],
+      linux: { namespaces: ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"], cgroup: { v1: true, v2: true } }
+    }
+    return Effect.as(this.task.write(1, `${JSON.stringify(answer)}\n`), 0)
+  }
+
+  fail(error: Errno) {
+    const text = error instanceof Refusal ? error.text : error.message
+    return Effect.gen({ self: this }, function* () {
+      const log = this.global.get("--log")
+      const time = new Date(this.world.engine.nowMs).toISOString()
+      if (log !== undefined) {
+        const line = { msg: text, level: "error", time }
+        yield* Effect.ignore(this.task.sync(() => this.world.vfs.append(log, `${JSON.stringify(line)}\n`)))
+      }
+      yield* Effect.ignore(
+        this.task.write(
+          2,
+          this.flavour === "crun" ? `${time}: ${text}\n` : `time="${time}" level=error msg=${JSON.stringify(text)}\n`
+        )
+      )
+      return 1
+    })
+  }
+
+  private get exists(): string {
+    return this.flavour === "crun" ? `container \`${this.id}\` already exists` : "container with id exists: " + this.id
+  }
+  private get unknown(): string {
+    return this.flavour === "crun"
+      ? `error opening file \`${this.directory}/status\`: No such file or directory`
+      : "container does not exist"
+  }
+
+  private get load(): Effect.Effect<{ readonly state: State; readonly init: Process | undefined }, Errno> {
+    return Effect.gen({ self: this }, function* () {
+      const path = `${this.directory}/state.json`
+      if (!this.world.vfs.exists(path)) return yield* Effect.fail(new Refusal(this.unknown))
+      const state = yield* this.readJson<State>(path)
+      const init = this.world.processes.find({ pid: state.pid, startTime: state.startTime })
+      return { state, init: init?.exit === undefined ? init : undefined }
+    })
+  }
+
+  private readJson<A>(path: string): Effect.Effect<A, Errno> {
+    return Effect.flatMap(
+      this.task.sync(() => this.world.vfs.readText(path)),
+      (text) => {
+        try {
+          return Effect.succeed(JSON.parse(text) as A)
+        } catch {
+          return Effect.fail(new Refusal(`cannot parse ${path}`))
+        }
+      }
+    )
+  }
+
+  private removeDirectory(): void {
+    const { vfs } = this.world
+    if (!vfs.exists(this.directory)) return
+    for (const entry of [...vfs.treeUpwards(this.directory)]) {
+      if (entry.directory) vfs.removeDirectory(entry.path)
+      else vfs.removeFile(entry.path)
+    }
+  }
+
+  /** Mount points exist in the root file system, sources on the host; the program is there. */
+  private prepareRoot(config: OciConfig, root: string): Effect.Effect<void, Errno> {
+    return Effect.gen({ self: this }, function* () {
+      const { vfs } = this.world
+      yield* this.task
+        .sync(() => vfs.directory(root))
+        .pipe(Effect.mapError(() => new Refusal(`error stat'ing file ${root}: No such file or directory`)))
+      for (const mount of config.mounts ?? []) {
+        const bind =
+          mount.type === "bind" || (mount.options ?? []).some((option) => option === "bind" || option === "rbind")
+        if (!bind || mount.source === undefined) continue
+        const { source } = mount
+        if (!vfs.exists(source))
+          return yield* Effect.fail(new Refusal(`error mounting ${source}: No such file or directory`))
+        if (vfs.stat(source, true).kind === "directory") {
+          yield* this.task.sync(() => vfs.makeDirectoryInRoot(root, mount.destination, 0o755, 0, 0))
+        }
+      }
+      yield* this.program(config.process, root)
+    })
+  }
+
+  private program(spec: OciProcess, root: string): Effect.Effect<Program, Errno> {
+    const env = environment(spec.env ?? [])
+    const name = spec.args[0] ?? ""
+    if (findExecutable(this.world, root, name, env["PATH"] ?? "/usr/bin:/bin") === undefined) {
+      return Effect.fail(new Refusal(`executable file \`${name}\` not found in $PATH: No such file or directory`))
+    }
+    return Effect.succeed(containerCommand(spec.args, { env, cwd: spec.cwd, root }))
+  }
+
+  private startInit(config: OciConfig, root: string, fifo: FifoNode): Process {
+    const { world, task } = this
+    fifo.pipe = new Pipe()
+    const gate = fifo.pipe
+    const reader = new PipeEnd(gate, "read")
+    const writer = new PipeEnd(gate, "write")
+    const env = environment(config.process.env ?? [])
+    const body: Program = (inner) =>
+      Effect.gen(function* () {
+        yield* gate.read
+        inner.close(60)
+        inner.close(61)
+        return yield* containerCommand(config.process.args, { env, cwd: config.process.cwd, root })(inner)
+      })
+    const fds = new Map(task.process.fds)
+    fds.set(60, reader)
+    fds.set(61, writer)
+    const joined = this.namespacesOf(config)
+    const init = task.fork(body, { newSession: true, fds, env, cwd: config.process.cwd })
+    reader.close()
+    writer.close()
+    init.args = config.process.args
+    for (const [kind, node] of joined) init.namespaces.set(kind, node)
+    init.namespaceInit = (config.linux?.namespaces ?? []).some((one) => one.type === "pid" && (one.path ?? "") === "")
+    if (config.hostname !== undefined) {
+      const uts = joined.get("uts")
+      if (uts !== undefined) world.namespaces.hostnames.set(uts, config.hostname)
+    }
+    return init
+  }
+
+  private namespacesOf(config: OciConfig): ReadonlyMap<NamespaceKind, NamespaceNode> {
+    const found = new Map<NamespaceKind, NamespaceNode>()
+    for (const { type, path } of config.linux?.namespaces ?? []) {
+      const kind = namespaceNames[type]
+      if (kind === undefined) throw new Refusal(`invalid namespace type ${type}`)
+      if (path === undefined || path === "") {
+        found.set(kind, this.world.namespaces.make(kind))
+        continue
+      }
+      if (!this.world.vfs.exists(path)) throw new Refusal(`open ${path}: No such file or directory`)
+      const { node } = this.world.vfs.paths.find(path, { follow: true })
+      if (!(node instanceof NamespaceNode) || node.namespaceKind !== kind) {
+        throw new Refusal(`setns ${path}: Invalid argument`)
+      }
+      found.set(kind, node)
+    }
+    return found
+  }
+}
+
+const environment = (entries: ReadonlyArray<string>): Record<string, string> =>
+  Object.fromEntries(
+    entries.map((entry) => {
+      const at = entry.indexOf("=")
+      return [entry.slice(0, at), entry.slice(at + 1)]
+    })
+  )
