@@ -3,7 +3,7 @@ import { Context, type Duration, Effect, Layer, RcMap, Result, Semaphore } from 
 import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
-import type { Processes } from "../linux/Processes.ts"
+import { Processes } from "../linux/Processes.ts"
 import type { Attachment } from "./Attachment.ts"
 import { CniError, type CniErrorKind } from "./CniError.ts"
 import { type CniResult, normaliseResult } from "./CniResult.ts"
@@ -11,6 +11,7 @@ import { makeAttachmentCache, type Remembered } from "./internal/cache.ts"
 import { addChain, type ChainRequest, checkChain, delChain, gcChain } from "./internal/chain.ts"
 import type { Json } from "./internal/configuration.ts"
 import { identityProblem, runtimeArgumentsOf } from "./internal/runtimeArguments.ts"
+import { endStrays } from "./internal/strays.ts"
 import { isAtLeast } from "./internal/version.ts"
 import { NetworkConfig, type NetworkConfigOptions, type NetworkStatus } from "./NetworkConfig.ts"
 import { type CniCommand, type PluginOptions, Plugins } from "./Plugins.ts"
@@ -53,7 +54,8 @@ export class Cni extends Context.Service<
   /** Over a NetworkConfig and Plugins that somebody else holds. */
   static readonly layerWithoutDependencies = (
     options: Pick<CniOptions, "cacheDirectory">
-  ): Layer.Layer<Cni, never, Files | Namespaces | NetworkConfig | Plugins> => Layer.effect(Cni, make(options))
+  ): Layer.Layer<Cni, never, Files | Processes | Namespaces | NetworkConfig | Plugins> =>
+    Layer.effect(Cni, make(options))
 }
 
 const addLimit: Duration.Input = "5 minutes"
@@ -62,6 +64,7 @@ const gcLimit: Duration.Input = "30 seconds"
 
 const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirectory">) {
   const files = yield* Files
+  const processes = yield* Processes
   const namespaces = yield* Namespaces
   const config = yield* NetworkConfig
   const plugins = yield* Plugins
@@ -104,7 +107,7 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
       request
     )(attach).pipe(
       Effect.onError(() =>
-        detach(request, given).pipe(
+        detachUnfinished(request, given).pipe(
           Effect.catch((error) => Effect.logWarning(`clean-up after a failed ADD: ${error.message}`))
         )
       )
@@ -117,6 +120,14 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
     if (record !== undefined) {
       yield* cache.remove(record).pipe(Effect.mapError(stateFailure("DEL", request.containerId)))
     }
+  })
+
+  /** DEL for an ADD that has not come to its end, here or in a daemon that is no more. */
+  const detachUnfinished = Effect.fnUntraced(function* (request: ChainRequest, given: Json | undefined) {
+    yield* endStrays({ files, processes }, request.containerId).pipe(
+      Effect.mapError((error) => failure("State", "DEL", request.containerId, error.message, error))
+    )
+    yield* detach(request, given)
   })
 
   const del = Effect.fn("Cni.del")(function* (attachment: Attachment) {
@@ -140,7 +151,7 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
     if (network === undefined) {
       return yield* failure("NotReady", "DEL", podId, `no record of the attachment, and ${problem}`)
     }
-    yield* detach({ network, ...identityOf(attachment), ...args, netns }, undefined)
+    yield* detachUnfinished({ network, ...identityOf(attachment), ...args, netns }, undefined)
   })
 
   const check = Effect.fn("Cni.check")(function* (attachment: Attachment) {

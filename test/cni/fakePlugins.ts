@@ -89,7 +89,7 @@ export const makeWorld = Effect.acquireRelease(
         writeFileSync(`${root}/net.d/${name}`, typeof content === "string" ? content : JSON.stringify(content)),
       layer: Layer.mergeAll(
         Files.layer,
-        Layer.mock(Processes, { run }),
+        Layer.mock(Processes, { run, list: Effect.succeed([]) }),
         Layer.mock(Namespaces, { isPinned: () => Effect.sync(() => world.pinned) })
       )
     }

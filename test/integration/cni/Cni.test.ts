@@ -184,6 +184,39 @@ test("an ADD interrupted at any moment leaves nothing", (host, cni) =>
     }
   }))
 
+test("what a plugin has started ends before DEL, also when it was the plugin of a killed daemon", (host) =>
+  Effect.gen(function* () {
+    // A plugin whose child would take something long after the plugin itself is gone.
+    const leak = `${host.root}/leak`
+    host.configure({ name: "slow-net", cniVersion: "1.0.0", plugins: [{ type: "slow" }] })
+    writeFileSync(
+      `${host.root}/bin/slow`,
+      `#!/bin/sh
+case $CNI_COMMAND in
+  VERSION) echo '{"supportedVersions":["1.0.0"]}' ;;
+  ADD) (sleep 1; echo late >> ${leak}) & sleep 1000 ;;
+esac
+`,
+      { mode: 0o755 }
+    )
+    const cni = yield* start(host)
+    yield* host.pin("web")
+    const fiber = yield* Effect.forkChild(cni.add(host.attachment("web")), { startImmediately: true })
+    yield* Effect.sleep("300 millis")
+    yield* Fiber.interrupt(fiber)
+
+    const { podId } = host.attachment("web")
+    spawn(`${host.root}/bin/slow`, {
+      stdio: "ignore",
+      detached: true,
+      env: { PATH: "/usr/bin:/bin", CNI_COMMAND: "ADD", CNI_CONTAINERID: podId }
+    })
+    yield* Effect.sleep("300 millis")
+    yield* cni.del(host.attachment("web"))
+    yield* Effect.sleep("1200 millis")
+    assert.isFalse(existsSync(leak))
+  }))
+
 test("twenty pods at once get twenty addresses", (host, cni) =>
   Effect.gen(function* () {
     const before = yield* settle(host, cni)
