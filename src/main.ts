@@ -1,5 +1,5 @@
 /** The program: a command line becomes a command; the daemon is one of them. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, type Runtime } from "effect"
 import { isMainThread, workerData } from "node:worker_threads"
 import { parseArguments, type Command } from "./cli/arguments.ts"
