@@ -1,7 +1,7 @@
 /** That our locks and the fcntl locks of other programs exclude each other. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Option, Stream } from "effect"
-import { Layer } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
+import { statSync } from "node:fs"
 import { Locks } from "../../src/linux/Locks.ts"
 import { Processes } from "../../src/linux/Processes.ts"
 import { scratchRoot } from "./real.ts"
@@ -47,4 +47,17 @@ it.live("a lock of another program keeps us out, and ours keeps it out", () =>
     yield* locks.acquire(path, "write")
     assert.strictEqual((yield* other()).answer, "refused\n")
   }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(Locks.layer, Processes.layer)))
+)
+
+it.live("others can open a lock file that we made, whatever the umask", () =>
+  Effect.gen(function* () {
+    const locks = yield* Locks
+    const before = process.umask(0o077)
+    try {
+      yield* locks.acquire(`${root}/masked`, "write")
+    } finally {
+      process.umask(before)
+    }
+    assert.strictEqual(statSync(`${root}/masked`).mode & 0o777, 0o644)
+  }).pipe(Effect.scoped, Effect.provide(Locks.layer))
 )

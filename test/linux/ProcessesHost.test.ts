@@ -5,7 +5,8 @@ import { execFile } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { monitorEventLoopDelay, performance } from "node:perf_hooks"
 import { promisify } from "node:util"
-import { Processes } from "../../src/linux/Processes.ts"
+import { close, dup } from "../../src/linux/internal/native.ts"
+import { type ChildFd, Processes } from "../../src/linux/Processes.ts"
 
 const env = { PATH: "/usr/bin:/bin" }
 const script = (text: string) => ({ path: "/bin/sh", args: ["-c", text], env })
@@ -24,6 +25,35 @@ describe("a child", () => {
       const names = yield* child.output(1).pipe(Stream.decodeText(), Stream.mkString)
       // The last one is the directory that ls itself reads.
       assert.deepStrictEqual(names.trim().split("\n"), ["0", "1", "2", "3", "4", "5"])
+    })
+  )
+  test(
+    "does not inherit what somebody opened without O_CLOEXEC",
+    Effect.gen(function* () {
+      const processes = yield* Processes
+      const F_DUPFD = 0
+      const leaky = yield* Effect.acquireRelease(
+        Effect.sync(() => dup(2, F_DUPFD, 100)),
+        (fd) => Effect.sync(() => close(fd))
+      )
+      const result = yield* processes.run({ path: "/bin/ls", args: ["/proc/self/fd"], env })
+      assert.notInclude(text(result.stdout).split("\n"), String(leaky))
+    })
+  )
+  test(
+    "gets each of many pipes at its own descriptor, although ours have the same numbers",
+    Effect.gen(function* () {
+      const processes = yield* Processes
+      const count = 60
+      const child = yield* processes.spawn({
+        path: "/bin/bash",
+        args: ["-c", `for ((i = 1; i < ${count}; i++)); do echo "number $i" >&$i; done`],
+        env,
+        fds: ["null", ...Array<ChildFd>(count - 1).fill("output")]
+      })
+      for (let fd = 1; fd < count; fd++) {
+        assert.strictEqual(yield* child.output(fd).pipe(Stream.decodeText(), Stream.mkString), `number ${fd}\n`)
+      }
     })
   )
   test(

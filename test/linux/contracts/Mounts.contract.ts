@@ -150,6 +150,14 @@ export const mountsContract = (name: string, environment: Environment<Mounts | F
         assert.strictEqual(yield* codeOf(bind(`${dir}/a`, `${dir}/none`)), "ENOENT")
         assert.strictEqual(yield* codeOf(mounts.unmount(`${dir}/none`)), "ENOENT")
       }))
+    test("a request of which a later part is refused leaves no mount", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/source`, `${dir}/target`)
+        // A mount has one kind of propagation.
+        assert.strictEqual(yield* codeOf(bind(`${dir}/source`, `${dir}/target`, "private", "shared")), "EINVAL")
+        assert.deepStrictEqual(yield* mounts.list(`${dir}/target`), [])
+      }))
     test("unmount does not follow a link", (dir) =>
       Effect.gen(function* () {
         const files = yield* Files
