@@ -5,19 +5,18 @@
 import { Clock, Duration, Effect, Option, Schedule, type Scope } from "effect"
 import { Namespaces } from "../linux/Namespaces.ts"
 import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
+import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
-import { ContainerStore } from "../store/ContainerStore.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
-import { recordExit } from "./exits.ts"
-import { podDirectory, podNamespaces } from "./podPlan.ts"
+import { followExits, recordExit } from "./exits.ts"
+import { podNamespaces } from "./podPlan.ts"
 import type { PodRecord } from "./PodRecord.ts"
 import { Pods } from "./Pods.ts"
 import { PodSettings } from "./PodSettings.ts"
-import { type DamagedRecord, Records } from "./Records.ts"
-import { Releases } from "./Releases.ts"
+import { Records } from "./Records.ts"
 import { removeContainer } from "./remove.ts"
 import { rollBack } from "./rollBack.ts"
-import type { Resource } from "./Resource.ts"
+import { salvage } from "./salvage.ts"
 import { stopContainer } from "./stopContainer.ts"
 import { stopPod } from "./stopPod.ts"
 
@@ -40,6 +39,14 @@ const inBackground = <A, E, R>(
     Effect.asVoid
   )
 
+/** The daemon may have died after the runtime started the process and before its record said so. */
+const adoptStart = Effect.fnUntraced(function* ({ id, handler }: ContainerRecord) {
+  const runtime = yield* OciRuntime
+  const { status } = yield* runtime.state(yield* (yield* RuntimeHandlers).get(handler), id)
+  if (status !== "running") return
+  yield* (yield* Pods).moveContainer(id, { _tag: "Started", atNs: yield* Clock.currentTimeNanos })
+})
+
 const reconcileContainer = Effect.fn("reconcileContainer")(function* (container: ContainerRecord) {
   const pods = yield* Pods
   const settings = yield* PodSettings
@@ -56,6 +63,7 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
   }
   yield* recordExit(id)
   if (yield* isAlive(state)) {
+    if (state._tag === "Created") yield* adoptStart(container)
     if (state._tag === "Stopping") {
       const graceMs = state.deadlineMs - (yield* Clock.currentTimeMillis)
       yield* inBackground(`stop of container ${id}`, stopContainer(id, Math.max(0, graceMs / 1000)))
@@ -99,88 +107,35 @@ const reconcilePod = Effect.fn("reconcilePod")(function* (pod: PodRecord) {
   }
 })
 
-/** All that an object of this id can hold: its own record cannot be asked any more, but everything is named by its id. */
-const possibleRows = Effect.fnUntraced(function* ({ kind, id }: DamagedRecord) {
-  const settings = yield* PodSettings
-  const handlers = yield* (yield* RuntimeHandlers).list
-  const directory = podDirectory(settings.runDirectory, id)
-  const store = yield* ContainerStore
-  const runtime: ReadonlyArray<Resource> = [
-    { _tag: "Layer", containerId: id },
-    ...handlers.map(({ name }) => ({
-      _tag: "Runtime" as const,
-      containerId: id,
-      handler: name,
-      bundle: kind === "pods" ? `${directory}/pause` : store.runDirectory(id),
-      cgroup: ""
-    }))
-  ]
-  if (kind === "containers") return runtime
-  const pins = podNamespaces(settings.namespacesDirectory, {
-    id,
-    namespaces: { network: "pod", ipc: "pod", pid: "container" }
-  })
-  const attachment = {
-    podId: id,
-    podName: "",
-    podNamespace: "",
-    podUid: "",
-    netnsPath: `${settings.namespacesDirectory}/netns/${id}`,
-    interfaceName: "eth0",
-    portMappings: [],
-    annotations: {}
-  }
-  const pod: ReadonlyArray<Resource> = [
-    { _tag: "Directory", path: directory },
-    { _tag: "Mount", path: `${directory}/shm` },
-    ...pins.map(({ path }) => ({ _tag: "Namespace" as const, path })),
-    { _tag: "Network", attachment }
-  ]
-  return [...pod, ...runtime]
-})
-
-const salvage = Effect.fn("salvage")(function* (record: DamagedRecord) {
-  const records = yield* Records
-  const releases = yield* Releases
-  yield* Effect.logError(
-    `the record ${record.path} is damaged (${record.reason}); what it names is given back, the file is kept as ${record.path}.bad`
-  )
-  const rows = yield* possibleRows(record)
-  yield* inBackground(
-    `release of damaged ${record.id}`,
-    releases.insist(
-      `release of damaged ${record.id}`,
-      Effect.andThen(releases.release(record.id, rows), records.setAside(record))
-    )
-  )
-})
-
-/** Takes the records over. Background work goes to the caller's scope. */
+/** Takes the records over, and the exits from then on. Background work goes to the caller's scope. */
 export const recover = Effect.gen(function* () {
   const records = yield* Records
   const pods = yield* Pods
   const found = yield* records.loadAll
   yield* pods.adopt(found.pods, found.containers)
-  yield* Effect.forEach(found.damaged, salvage, { discard: true })
-  const known = new Set(found.pods.map(({ id }) => id))
-  yield* Effect.forEach(
-    found.containers,
-    (container) => {
-      if (container.state._tag === "Creating") {
-        return inBackground(`roll back of ${container.id}`, rollBack(container.id))
-      }
-      const reconciled = reconcileContainer(container)
-      return known.has(container.podId)
-        ? reconciled
-        : Effect.andThen(
-            reconciled,
-            inBackground(`removal of container ${container.id}`, removeContainer(container.id))
-          )
-    },
-    { concurrency: 16, discard: true }
-  )
-  yield* Effect.forEach(found.pods, reconcilePod, { concurrency: 16, discard: true })
+  yield* inBackground("the watch for exits", followExits)
+  yield* Effect.forEach(found.damaged, (record) => inBackground(`salvage of ${record.id}`, salvage(record)))
+
+  const livingPods = new Set(found.pods.map(({ id }) => id))
+  const takeOver = Effect.fnUntraced(function* (container: ContainerRecord) {
+    const { id, podId, state } = container
+    if (state._tag === "Creating") return yield* inBackground(`roll back of ${id}`, rollBack(id))
+    yield* reconcileContainer(container)
+    if (!livingPods.has(podId)) yield* inBackground(`removal of container ${id}`, removeContainer(id))
+  })
+  // Pods after containers: a lost pod stops what is left of its containers.
+  yield* Effect.forEach(found.containers, (one) => tolerating(one.id, takeOver(one)), limits)
+  yield* Effect.forEach(found.pods, (one) => tolerating(one.id, reconcilePod(one)), limits)
   yield* Effect.logInfo(
     `recovered ${found.pods.length} pods and ${found.containers.length} containers, ${found.damaged.length} damaged records`
   )
 })
+
+const limits = { concurrency: 16, discard: true } as const
+
+/** One object that cannot be reconciled keeps its record and says why; the others are served. */
+const tolerating = <A, E, R>(id: string, self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
+  self.pipe(
+    Effect.asVoid,
+    Effect.catchCause((cause) => Effect.logError(`${id} could not be reconciled with the host`, cause))
+  )
