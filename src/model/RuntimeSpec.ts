@@ -1,11 +1,11 @@
 /** config.json of the OCI runtime-spec 1.0.2 (config.md, config-linux.md), as far as Cricket writes it. No effects. */
-import { Schema } from "effect"
+import { Result, Schema } from "effect"
 
 /** Numbers that JSON carries as int64 or uint64: a bigint where a double could not hold the value. */
 export type Int64 = number | bigint
 
-const Int64 = Schema.Union([Schema.Number, Schema.BigInt])
-const mutableTexts = Schema.Array(Schema.String)
+const Int64 = Schema.Union([Schema.Finite, Schema.BigInt])
+const texts = Schema.Array(Schema.String)
 
 /** config.md "POSIX process", "Linux process", "User". The one part that is read back: exec starts from it. */
 export const Process = Schema.Struct({
@@ -15,16 +15,16 @@ export const Process = Schema.Struct({
     gid: Schema.Int,
     additionalGids: Schema.Array(Schema.Int)
   }),
-  args: mutableTexts,
+  args: texts,
   /** "NAME=value". */
-  env: mutableTexts,
+  env: texts,
   cwd: Schema.String,
   capabilities: Schema.Struct({
-    bounding: mutableTexts,
-    effective: mutableTexts,
-    inheritable: mutableTexts,
-    permitted: mutableTexts,
-    ambient: mutableTexts
+    bounding: texts,
+    effective: texts,
+    inheritable: texts,
+    permitted: texts,
+    ambient: texts
   }),
   rlimits: Schema.Array(Schema.Struct({ type: Schema.String, hard: Int64, soft: Int64 })),
   noNewPrivileges: Schema.Boolean,
@@ -175,14 +175,20 @@ export const encodeProcess = (process: Process): string => encodeJson(process)
 /** Text of a resources file (`update --resources`). */
 export const encodeResources = (resources: Resources): string => encodeJson(resources)
 
+/** Reads JSON as Go does: integers exactly (a bigint where a double would round), null members as absent. Throws SyntaxError. */
+export const parseJson = (text: string): unknown =>
+  exactJson.parse(text, (_key, value, { source }) => {
+    if (value === null) return undefined
+    return typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^-?\d+$/.test(source)
+      ? BigInt(source)
+      : value
+  })
+
 const decodeConfig = Schema.decodeUnknownResult(Schema.Struct({ process: Process }))
 
-/** The process of a config.json that `encodeRuntimeSpec` wrote. Fails with the schema's error; throws on broken JSON. */
-export const decodeProcess = (configJson: string) =>
-  decodeConfig(
-    exactJson.parse(configJson, (_key, value, { source }) =>
-      typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^-?\d+$/.test(source)
-        ? BigInt(source)
-        : value
-    )
+/** The process of a config.json that `encodeRuntimeSpec` wrote. */
+export const decodeProcess = (configJson: string): Result.Result<Process, Error> =>
+  Result.try({ try: () => parseJson(configJson), catch: (error) => error as Error }).pipe(
+    Result.flatMap((config) => decodeConfig(config)),
+    Result.map(({ process }) => process)
   )

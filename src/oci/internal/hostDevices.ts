@@ -56,7 +56,7 @@ const collect: (
     const below = yield* Effect.forEach(names, (name) =>
       collect(posix.join(hostPath, name), posix.join(containerPath, name), depth + 1).pipe(
         // Hot-plugged devices come and go while we look.
-        Effect.catch((error) => (isGone(error) ? Effect.succeed([]) : Effect.fail(error)))
+        Effect.catchIf(isGone, () => Effect.succeed([]))
       )
     )
     return below.flat()

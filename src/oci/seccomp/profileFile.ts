@@ -1,6 +1,6 @@
 /** Seccomp profiles in files: in OCI's form, or in Docker's, which has conditions on capabilities and architectures. */
 import { Effect, Result, Schema } from "effect"
-import type { Seccomp, SeccompRule } from "../../model/RuntimeSpec.ts"
+import { parseJson, type Seccomp, type SeccompRule } from "../../model/RuntimeSpec.ts"
 import { type Fault, invalid } from "../spec/fault.ts"
 import type { Architecture } from "./runtimeDefault.ts"
 
@@ -16,10 +16,13 @@ const Action = Schema.Literals([
   "SCMP_ACT_TRAP"
 ])
 
+/** uint64: masks use all of it. */
+const Value = Schema.Union([Schema.Natural, Schema.BigInt])
+
 const Argument = Schema.Struct({
   index: Schema.Natural,
-  value: Schema.Number,
-  valueTwo: Schema.optionalKey(Schema.Number),
+  value: Value,
+  valueTwo: Schema.optionalKey(Value),
   op: Schema.Literals([
     "SCMP_CMP_NE",
     "SCMP_CMP_LT",
@@ -60,7 +63,12 @@ const Profile = Schema.Struct({
   syscalls: Schema.Array(Rule).pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
 })
 
-const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.toCodecGoJson(Profile)))
+const decodeProfile = Schema.decodeUnknownResult(Profile)
+
+const decode = (text: string): Result.Result<typeof Profile.Type, Error> =>
+  Result.flatMap(Result.try({ try: () => parseJson(text), catch: (error) => error as Error }), (json) =>
+    decodeProfile(json)
+  )
 
 export interface ProfileContext {
   readonly capabilities: ReadonlySet<string>
