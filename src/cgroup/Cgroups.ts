@@ -4,8 +4,9 @@ import { posix } from "node:path"
 import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { CgroupError } from "./CgroupError.ts"
-import { parseCount, parseKeyed, parseLimit, parseProcesses } from "./internal/files.ts"
+import { parseKeyed, parseProcesses } from "./internal/files.ts"
 import { type Hierarchies, parseMountInfo } from "./internal/hierarchies.ts"
+import { makeReaders } from "./internal/usage.ts"
 
 export interface MemoryUse {
   /** Bytes charged to the cgroup, page cache included. */
@@ -14,6 +15,32 @@ export interface MemoryUse {
   readonly workingSetBytes: bigint
   /** Undefined: no limit. */
   readonly limitBytes: bigint | undefined
+  /** Anonymous memory. */
+  readonly rssBytes: bigint
+  readonly pageFaults: bigint
+  readonly majorPageFaults: bigint
+}
+
+export interface SwapUse {
+  readonly usageBytes: bigint
+  /** Undefined: no limit. */
+  readonly limitBytes: bigint | undefined
+}
+
+export interface PressureLine {
+  /** Nanoseconds in which tasks stood still. */
+  readonly totalNs: bigint
+  /** Per cent of the last 10, 60 and 300 seconds. */
+  readonly avg10: number
+  readonly avg60: number
+  readonly avg300: number
+}
+
+export interface Pressure {
+  /** At least one task waited. */
+  readonly some: PressureLine
+  /** All of them did. */
+  readonly full: PressureLine
 }
 
 export interface ProcessCount {
@@ -33,6 +60,15 @@ export class Cgroups extends Context.Service<
     /** 1 also for hybrid mounts. */
     readonly version: 1 | 2
     readonly memory: (cgroup: string) => Effect.Effect<MemoryUse, Failure>
+    /** Undefined where the kernel does not account for swap, and for a cgroup that is not there. */
+    readonly swap: (cgroup: string) => Effect.Effect<SwapUse | undefined, Failure>
+    /** CPU time that its processes have used, those that ended included. */
+    readonly cpuTimeNs: (cgroup: string) => Effect.Effect<bigint, Failure>
+    /** Undefined on v1, where the kernel has it switched off, and for a cgroup that is not there. */
+    readonly pressure: (
+      cgroup: string,
+      resource: "cpu" | "memory" | "io"
+    ) => Effect.Effect<Pressure | undefined, Failure>
     /** How many processes of the cgroup the kernel has killed for lack of memory. */
     readonly oomKills: (cgroup: string) => Effect.Effect<bigint, Failure>
     readonly processCount: (cgroup: string) => Effect.Effect<ProcessCount, Failure>
@@ -215,30 +251,16 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
     }
   })
 
-  const memory = Effect.fn("Cgroups.memory")(function* (cgroup: string) {
-    const path = yield* directory("memory", cgroup)
-    const read = (name: string) => files.readText(posix.join(path, name))
-    const usageBytes = parseCount(yield* read(version === 2 ? "memory.current" : "memory.usage_in_bytes"))
-    const limitBytes = parseLimit(yield* read(version === 2 ? "memory.max" : "memory.limit_in_bytes"))
-    const inactive = parseKeyed(yield* read("memory.stat"), version === 2 ? "inactive_file" : "total_inactive_file")
-    return { usageBytes, limitBytes, workingSetBytes: usageBytes > inactive ? usageBytes - inactive : 0n }
-  })
-
-  const oomKills = Effect.fn("Cgroups.oomKills")(function* (cgroup: string) {
-    const path = yield* directory("memory", cgroup)
-    const name = version === 2 ? "memory.events" : "memory.oom_control"
-    return parseKeyed(yield* files.readText(posix.join(path, name)), "oom_kill")
-  })
-
-  const processCount = Effect.fn("Cgroups.processCount")(function* (cgroup: string) {
-    const path = yield* directory("pids", cgroup)
-    return {
-      current: parseCount(yield* files.readText(posix.join(path, "pids.current"))),
-      limit: parseLimit(yield* files.readText(posix.join(path, "pids.max")))
-    }
-  })
-
-  return { version, memory, oomKills, processCount, processes, freeze, thaw, killAll, remove, removeIfEmpty }
+  return {
+    ...makeReaders(files, { version, directory }),
+    version,
+    processes,
+    freeze,
+    thaw,
+    killAll,
+    remove,
+    removeIfEmpty
+  }
 }
 
 /** EBUSY: processes, or cgroups below it. */

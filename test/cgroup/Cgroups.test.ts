@@ -20,7 +20,7 @@ const recorded = (version: 1 | 2, content: Readonly<Record<string, string>>) =>
       const mounts =
         version === 2
           ? mount("", "cgroup2", "rw")
-          : ["memory", "pids", "freezer"].map((name) => mount(name, "cgroup", `rw,${name}`)).join("")
+          : ["memory", "pids", "freezer", "cpuacct"].map((name) => mount(name, "cgroup", `rw,${name}`)).join("")
       fs.writeFileSync(join(root, "mountinfo"), mounts)
       return root
     }),
@@ -47,7 +47,10 @@ describe("readers", () => {
       {
         "memory/p/c/memory.usage_in_bytes": "1000\n",
         "memory/p/c/memory.limit_in_bytes": "9223372036854771712\n",
-        "memory/p/c/memory.stat": "inactive_file 1\ntotal_inactive_file 300\n",
+        "memory/p/c/memory.stat":
+          "inactive_file 1\nrss 2\ntotal_rss 200\ntotal_swap 40\ntotal_pgfault 5\ntotal_pgmajfault 6\ntotal_inactive_file 300\n",
+        "memory/p/c/memory.memsw.limit_in_bytes": "9223372036854771712\n",
+        "cpuacct/p/c/cpuacct.usage": "123456789\n",
         "memory/p/c/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
         "pids/p/c/pids.current": "4\n",
         "pids/p/c/pids.max": "64\n",
@@ -61,8 +64,14 @@ describe("readers", () => {
           assert.deepStrictEqual(yield* cgroups.memory("/p/c"), {
             usageBytes: 1000n,
             workingSetBytes: 700n,
-            limitBytes: undefined
+            limitBytes: undefined,
+            rssBytes: 200n,
+            pageFaults: 5n,
+            majorPageFaults: 6n
           })
+          assert.deepStrictEqual(yield* cgroups.swap("/p/c"), { usageBytes: 40n, limitBytes: undefined })
+          assert.strictEqual(yield* cgroups.cpuTimeNs("/p/c"), 123_456_789n)
+          assert.isUndefined(yield* cgroups.pressure("/p/c", "cpu"))
           assert.strictEqual(yield* cgroups.oomKills("/p/c"), 3n)
           assert.deepStrictEqual(yield* cgroups.processCount("p/c"), { current: 4n, limit: 64n })
           assert.deepStrictEqual(yield* cgroups.processes("/p"), [10, 11, 12])
@@ -76,7 +85,11 @@ describe("readers", () => {
       {
         "c.scope/memory.current": "1000\n",
         "c.scope/memory.max": "2000\n",
-        "c.scope/memory.stat": "inactive_file 1300\n",
+        "c.scope/memory.stat": "anon 200\ninactive_file 1300\npgfault 5\npgmajfault 6\n",
+        "c.scope/memory.swap.current": "40\n",
+        "c.scope/memory.swap.max": "100\n",
+        "c.scope/cpu.stat": "usage_usec 77\nuser_usec 70\n",
+        "c.scope/cpu.pressure": "some avg10=1.50 avg60=0.20 avg300=0.03 total=9\n",
         "c.scope/memory.events": "oom 1\noom_kill 2\n",
         "c.scope/pids.current": "1\n",
         "c.scope/pids.max": "max\n",
@@ -88,8 +101,18 @@ describe("readers", () => {
           assert.deepStrictEqual(yield* cgroups.memory("/c.scope"), {
             usageBytes: 1000n,
             workingSetBytes: 0n,
-            limitBytes: 2000n
+            limitBytes: 2000n,
+            rssBytes: 200n,
+            pageFaults: 5n,
+            majorPageFaults: 6n
           })
+          assert.deepStrictEqual(yield* cgroups.swap("/c.scope"), { usageBytes: 40n, limitBytes: 100n })
+          assert.strictEqual(yield* cgroups.cpuTimeNs("/c.scope"), 77_000n)
+          assert.deepStrictEqual(yield* cgroups.pressure("/c.scope", "cpu"), {
+            some: { totalNs: 9000n, avg10: 1.5, avg60: 0.2, avg300: 0.03 },
+            full: { totalNs: 0n, avg10: 0, avg60: 0, avg300: 0 }
+          })
+          assert.isUndefined(yield* cgroups.pressure("/c.scope", "io"))
           assert.strictEqual(yield* cgroups.oomKills("/c.scope"), 2n)
           assert.deepStrictEqual(yield* cgroups.processCount("/c.scope"), { current: 1n, limit: undefined })
           assert.deepStrictEqual(yield* cgroups.processes("/c.scope"), [7])

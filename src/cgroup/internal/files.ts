@@ -1,4 +1,5 @@
 /** The texts of cgroup files. */
+import type { PressureLine } from "../Cgroups.ts"
 
 /** A number, or undefined for "max" and for v1's huge value, both of which mean "no limit". */
 export const parseLimit = (text: string): bigint | undefined => {
@@ -27,3 +28,15 @@ export const parseProcesses = (text: string): ReadonlyArray<number> =>
     .filter((line) => /^\d+$/.test(line))
     .map(Number)
     .filter((pid) => pid > 0)
+
+/** One line of a pressure file (Documentation/accounting/psi.rst); all 0 for a line that this kernel does not have. */
+export const parsePressure = (text: string, name: "some" | "full"): PressureLine => {
+  const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `)) ?? ""
+  const value = (key: string) => new RegExp(` ${key}=([\\d.]+)`).exec(line)?.[1] ?? "0"
+  return {
+    totalNs: parseCount(value("total")) * 1000n,
+    avg10: Number(value("avg10")),
+    avg60: Number(value("avg60")),
+    avg300: Number(value("avg300"))
+  }
+}
