@@ -6,7 +6,7 @@ import { ImageStore, type StoredImage } from "../store/ImageStore.ts"
 import { type Credentials, fingerprint, fromAuthConfig, fromNode } from "./Credentials.ts"
 import { installImage } from "./internal/installImage.ts"
 import { makeLayerClaims } from "./internal/layerClaims.ts"
-import { type AttemptError, type PullError, toPullError } from "./PullError.ts"
+import { isLocal, type PullError, toPullError } from "./PullError.ts"
 import { PullSettings } from "./PullSettings.ts"
 import { formatReference, isShortName, pinned, type Reference } from "./Reference.ts"
 import { type PullSource, RegistriesConf } from "./RegistriesConf.ts"
@@ -36,9 +36,6 @@ class PullJob implements Equal.Equal {
     return Hash.string(this.identity)
   }
 }
-
-/** A failure of this node, which no other registry can help. */
-const isLocal = (error: AttemptError): boolean => toPullError("", error, [])._tag === "PullNotStored"
 
 export class ImagePuller extends Context.Service<
   ImagePuller,
@@ -75,7 +72,13 @@ export class ImagePuller extends Context.Service<
         const name = formatReference(reference)
         const session = yield* client.open(source, credentials)
         const tagOrDigest = source.reference.digest ?? source.reference.tag ?? "latest"
-        return yield* installImage({ source: session, reference: name, tagOrDigest, names: [name], platform }, limits)
+        return yield* installImage(
+          { source: session, reference: name, tagOrDigest, names: [name], platform },
+          limits
+        ).pipe(
+          // Somebody removed an image that shares layers between our look at them and the commit.
+          Effect.retry({ times: 1, while: (error) => error._tag === "LayerMissing" })
+        )
       }, Effect.provideContext(context))
 
       /** Asks the sources of one reference in turn. */

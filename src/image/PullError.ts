@@ -52,7 +52,7 @@ export class PullRefused extends Schema.TaggedError<PullRefused>()("PullRefused"
   }
 }
 
-export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("DigestMismatch", fields) {
+export class PulledDigestMismatch extends Schema.TaggedError<PulledDigestMismatch>()("PulledDigestMismatch", fields) {
   override get message(): string {
     return text(this, "the registry or a cache before it serves damaged or exchanged content; nothing was kept")
   }
@@ -87,7 +87,7 @@ export type PullError =
   | ImageNotFoundInRegistry
   | PullUnauthorized
   | PullRefused
-  | DigestMismatch
+  | PulledDigestMismatch
   | InvalidImage
   | NoMatchingPlatform
   | PullNotStored
@@ -104,6 +104,24 @@ export type AttemptError =
   | UnpackError
   | StoreError
   | LinuxError
+
+/** A failure of this node, which no other registry can help. */
+export const isLocal = (error: AttemptError): boolean => {
+  switch (error._tag) {
+    case "LinuxError":
+    case "StoreIo":
+    case "StoreCorrupt":
+    case "ImageNotFound":
+    case "ImageInUse":
+    case "LayerMissing":
+    case "ContainerNotFound":
+    case "ContainerNameInUse":
+    case "TooManyLayers":
+      return true
+    default:
+      return false
+  }
+}
 
 /** The error of the last attempt in the terms of the pull. */
 export const toPullError = (
@@ -126,13 +144,23 @@ export const toPullError = (
     case "CertificatesUnusable":
       return new PullRefused(common)
     case "ContentMismatch":
-      return new DigestMismatch(common)
+    case "DigestMismatch":
+      return new PulledDigestMismatch(common)
     case "MalformedDocument":
+    case "ImageInvalid":
     case "UnpackError":
       return new InvalidImage(common)
     case "NoMatchingPlatform":
       return new NoMatchingPlatform({ ...common, wanted: error.wanted, offered: error.offered })
-    default:
+    case "LinuxError":
+    case "StoreIo":
+    case "StoreCorrupt":
+    case "ImageNotFound":
+    case "ImageInUse":
+    case "LayerMissing":
+    case "ContainerNotFound":
+    case "ContainerNameInUse":
+    case "TooManyLayers":
       return new PullNotStored(common)
   }
 }

@@ -22,7 +22,9 @@ export const makePuller = (
     Layer.provideMerge(Layer.mergeAll(RegistryClient.layer, RegistriesConf.layer)),
     Layer.provideMerge(Layer.mergeAll(http.layer, store.layer)),
     Layer.provideMerge(PullSettings.layerTest({ registriesConf, ...options.settings })),
-    Layer.provideMerge(hostFiles(options.files ?? {}))
+    Layer.provideMerge(hostFiles(options.files ?? {})),
+    // Two of these may be in one test.
+    Layer.fresh
   )
   return { http, store, layer }
 }
