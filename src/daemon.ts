@@ -37,6 +37,7 @@ import { recover } from "./pod/recovery.ts"
 import { Records } from "./pod/Records.ts"
 import { Releases } from "./pod/Releases.ts"
 import { runtimeStatus } from "./runtimeStatus.ts"
+import { ContainerStats } from "./stats/ContainerStats.ts"
 import { ContainerStore } from "./store/ContainerStore.ts"
 import { ImageStore } from "./store/ImageStore.ts"
 import { StoreSettings } from "./store/StoreSettings.ts"
@@ -117,7 +118,7 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
     Layer.provideMerge(PodSettings.layer({ cores: availableParallelism() }))
   )
 
-  return Layer.merge(runtimeStatus, Readiness.layer).pipe(
+  return Layer.mergeAll(runtimeStatus, Readiness.layer, ContainerStats.layer).pipe(
     Layer.provideMerge(pods),
     Layer.provideMerge(images),
     Layer.provideMerge(Layer.mergeAll(stores, cni, oci, Conmon.layer)),

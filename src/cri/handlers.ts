@@ -4,10 +4,12 @@ import { imageStatus } from "./image/imageStatus.ts"
 import { listImages } from "./image/listImages.ts"
 import { pullImage } from "./image/pullImage.ts"
 import { removeImage } from "./image/removeImage.ts"
+import { containerStats } from "./runtime/containerStats.ts"
 import { containerStatus } from "./runtime/containerStatus.ts"
 import { createContainer } from "./runtime/createContainer.ts"
 import { execSync } from "./runtime/execSync.ts"
 import { listContainers } from "./runtime/listContainers.ts"
+import { listContainerStats } from "./runtime/listContainerStats.ts"
 import { listPodSandbox } from "./runtime/listPodSandbox.ts"
 import { podSandboxStatus } from "./runtime/podSandboxStatus.ts"
 import { removeContainer } from "./runtime/removeContainer.ts"
@@ -39,6 +41,8 @@ export const handlers = {
     RemoveContainer: removeContainer,
     ContainerStatus: containerStatus,
     ListContainers: listContainers,
+    ContainerStats: containerStats,
+    ListContainerStats: listContainerStats,
     ExecSync: execSync,
     ReopenContainerLog: reopenContainerLog
   },

@@ -40,7 +40,9 @@ export class ContainerStore extends Context.Service<
     readonly directory: (id: string) => string
     /** Directory on tmpfs for run-time files. Made by `create`. */
     readonly runDirectory: (id: string) => string
-    /** Bytes and inodes of the writable layer. */
+    /** A directory on the file system of the writable layers, the same that `ImageStore.usage` names. */
+    readonly mountpoint: string
+    /** Bytes and inodes of the writable layer: a walk through all its files. */
     readonly usage: (id: string) => Effect.Effect<{ readonly bytes: bigint; readonly inodes: bigint }, StoreError>
   }
 >()("cricket/store/ContainerStore") {

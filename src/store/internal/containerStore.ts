@@ -178,6 +178,7 @@ export const makeContainerStore = Effect.gen(function* () {
     remove,
     directory,
     runDirectory,
+    mountpoint: paths.imagesDirectory,
     usage
   } satisfies ContainerStore["Service"]
 })
