@@ -8,10 +8,10 @@ import { parseImageConfig } from "../../model/ImageConfig.ts"
 import type { NewImage, StagedLayer } from "../ImageStore.ts"
 import { DigestMismatch, ImageInvalid, ioError, LayerMissing } from "../StoreError.ts"
 import { withNames } from "./names.ts"
-import { bigDataFile, imageLayerId, layerDirectory, tarSplitPath } from "./paths.ts"
+import { bigDataFile, imageLayerId, tarSplitPath } from "./paths.ts"
 import { changeRecord, imageCodec, type ImageRecord, layerCodec, type LayerRecord, newRecord } from "./records.ts"
 import { chainKey, chainsOf } from "./snapshot.ts"
-import { type Staged, type Staging, TAR_SPLIT } from "./staging.ts"
+import type { Staged, Staging } from "./staging.ts"
 import type { StoreRoot, StoreTransaction } from "./StoreRoot.ts"
 
 /** containers/storage, pkg/archive. */
@@ -68,9 +68,7 @@ export const makeCommit = (dependencies: {
   ) {
     yield* directories.moveIn({ staged: staged.directory, id, parent, durable: true })
     staging.taken(layer)
-    yield* files
-      .rename(posix.join(layerDirectory(paths, id), TAR_SPLIT), tarSplitPath(paths, id))
-      .pipe(Effect.mapError(ioError("commit layer", id)))
+    yield* files.rename(staged.tarSplit, tarSplitPath(paths, id)).pipe(Effect.mapError(ioError("commit layer", id)))
   })
 
   /** Layers whose records were not saved, or not for long. Best effort: they carry the mark of the next repair. */

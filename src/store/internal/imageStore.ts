@@ -27,7 +27,7 @@ export const makeImageStore = Effect.gen(function* () {
       .readFile(bigDataFile(paths, imageId, item), { maxBytes: MAX_DOCUMENT_BYTES })
       .pipe(Effect.mapError(ioError(`read ${item} of image`, imageId)))
   const views = yield* makeViews(root, readItem)
-  const staging = makeStaging({ files, unpacker, stagingPath: root.stagingPath })
+  const staging = makeStaging({ files, unpacker, root })
   const commitImage = makeCommit({ root, files, staging })
 
   const manifest = Effect.fn("ImageStore.manifest")(function* (imageId: string) {

@@ -27,8 +27,11 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
   // Held over the mount itself: podman takes it before it gives up its mount of `overlay/`, and ours with it.
   const storeLock = yield* makeStoreLock(posix.join(paths.graphRoot, "storage.lock"))
   const mountsLock = yield* makeStoreLock(posix.join(paths.runLayersDirectory, "mountpoints.lock"))
-  const exclusive = <A, E>(body: (touch: Effect.Effect<void, StoreError>) => Effect.Effect<A, E>) =>
-    storeLock.hold("write", () => mountsLock.hold("write", (touch) => Effect.uninterruptible(body(touch))))
+  type Touch = Effect.Effect<void, StoreError>
+  const exclusive = <A, E>(body: (touch: Touch, touchStore: Touch) => Effect.Effect<A, E>) =>
+    storeLock.hold("write", (touchStore) =>
+      mountsLock.hold("write", (touch) => Effect.uninterruptible(body(touch, touchStore)))
+    )
 
   const isMounted = (target: string) =>
     mounts.list(target).pipe(
@@ -49,6 +52,20 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
     return data
   })
 
+  /**
+   * containers/storage binds `overlay/` over itself, private, before its first mount. Were ours made without, podman's
+   * bind would hide them; and as long as mounts are counted it leaves the bind alone.
+   */
+  const ensureHome = Effect.fnUntraced(function* () {
+    if (yield* isMounted(paths.overlay)) return
+    const target = paths.overlay
+    const bind = { source: target, target, type: "", data: "" }
+    yield* Effect.andThen(
+      mounts.mount({ ...bind, flags: ["bind"] }),
+      mounts.mount({ ...bind, flags: ["private"] })
+    ).pipe(Effect.mapError(ioError("bind", target)))
+  })
+
   const mount = Effect.fnUntraced(function* (containerId: string, layerId: string) {
     const target = posix.join(layerDirectory(paths, layerId), "merged")
     const data = yield* options(containerId, layerId)
@@ -59,6 +76,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
         const mounted = yield* isMounted(target)
         if (mounted && record !== undefined && record.count > 0) return
         if (!mounted) {
+          yield* ensureHome()
           yield* mounts
             .mount({ source: "overlay", target, type: "overlay", flags: ["nodev"], data })
             .pipe(Effect.mapError(ioError("mount layer of container", containerId)))
@@ -91,6 +109,19 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
         yield* touch
       })
     )
+
+  /** When nothing is mounted the bind goes too, as when podman ends; the stamp tells running programs. */
+  const giveUpHome = exclusive((_touch, touchStore) =>
+    Effect.gen(function* () {
+      const { known } = yield* file.load
+      if (known.length > 0 || !(yield* isMounted(paths.overlay))) return
+      yield* mounts.unmount(paths.overlay, { detach: true }).pipe(Effect.mapError(ioError("unmount", paths.overlay)))
+      yield* touchStore
+    })
+  )
+  yield* Effect.addFinalizer(() =>
+    giveUpHome.pipe(Effect.catchCause((cause) => Effect.logWarning(`cannot unmount ${paths.overlay}`, cause)))
+  )
 
   return { mount, unmount } satisfies OverlayMounts
 })

@@ -10,7 +10,10 @@ export interface StorePaths {
   readonly layersDirectory: string
   readonly imagesDirectory: string
   readonly containersDirectory: string
-  /** Ours: layers on their way in and out of the store. Other programs do not look here. */
+  /**
+   * Ours: layers on their way in and out of the store. Below `overlay/`, which podman turns into a mount of its own:
+   * a rename from outside would then cross mounts. Other programs pass over names that are no layer ids.
+   */
   readonly staging: string
   readonly runLayersDirectory: string
   readonly runContainersDirectory: string
@@ -23,10 +26,17 @@ export const storePaths = (graphRoot: string, runRoot: string): StorePaths => ({
   layersDirectory: posix.join(graphRoot, "overlay-layers"),
   imagesDirectory: posix.join(graphRoot, "overlay-images"),
   containersDirectory: posix.join(graphRoot, "overlay-containers"),
-  staging: posix.join(graphRoot, "cricket-staging"),
+  staging: posix.join(graphRoot, "overlay", "cricket-staging"),
   runLayersDirectory: posix.join(runRoot, "overlay-layers"),
   runContainersDirectory: posix.join(runRoot, "overlay-containers")
 })
+
+/** tar-split data of a staged layer wait in the directory where they will stay, for the same reason. */
+export const stagedTarSplitPath = (paths: StorePaths, staged: string): string =>
+  posix.join(paths.layersDirectory, `${stagedPrefix(posix.dirname(staged))}${posix.basename(staged)}`)
+
+/** How the names begin that the owner of a part of the staging area uses in `overlay-layers/`. */
+export const stagedPrefix = (part: string): string => `.cricket-${posix.basename(part)}-`
 
 /** A file in a layer's directory that says: Cricket made this layer or was about to remove it. */
 export const MARKER = ".cricket"

@@ -8,7 +8,7 @@ import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Locks } from "../../linux/Locks.ts"
 import { ioError } from "../StoreError.ts"
-import { layerDirectory, MARKER } from "./paths.ts"
+import { layerDirectory, MARKER, stagedPrefix } from "./paths.ts"
 import type { StoreRoot, StoreTransaction } from "./StoreRoot.ts"
 import { unusedLayers } from "./unused.ts"
 
@@ -30,6 +30,8 @@ const staleStaging = Effect.fnUntraced(function* (root: Root, own: string) {
   const locks = yield* Locks
   const { staging } = root.paths
   const names = yield* files.readDirectory(staging).pipe(Effect.mapError(ioError("read", staging)))
+  const { layersDirectory } = root.paths
+  const waiting = yield* files.readDirectory(layersDirectory).pipe(Effect.mapError(ioError("read", layersDirectory)))
   for (const name of names) {
     const directory = posix.join(staging, name)
     if (directory === own) continue
@@ -38,6 +40,11 @@ const staleStaging = Effect.fnUntraced(function* (root: Root, own: string) {
         const held = yield* locks.tryAcquire(posix.join(directory, "lock"), "write")
         if (Option.isNone(held)) return
         yield* Effect.logInfo("removing what an earlier process left half-made", { directory })
+        for (const file of waiting) {
+          if (file.startsWith(stagedPrefix(directory))) {
+            yield* files.removeTree(posix.join(layersDirectory, file))
+          }
+        }
         yield* files.removeTree(directory)
       })
     ).pipe(Effect.mapError(ioError("repair", directory)))

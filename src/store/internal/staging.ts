@@ -5,15 +5,16 @@ import type { Files } from "../../linux/Files.ts"
 import type { LayerUnpacker, UnpackedLayer, UnpackError } from "../../linux/LayerUnpacker.ts"
 import type { LayerSource, StagedLayer } from "../ImageStore.ts"
 import { DigestMismatch, ioError, type StoreError } from "../StoreError.ts"
+import { stagedTarSplitPath } from "./paths.ts"
+import type { StoreRoot } from "./StoreRoot.ts"
 
 export interface Staged {
-  /** Holds `diff` and the tar-split data. */
+  /** Holds `diff`. */
   readonly directory: string
+  readonly tarSplit: string
   readonly source: Pick<LayerSource<never>, "compression">
   readonly unpacked: UnpackedLayer
 }
-
-export const TAR_SPLIT = "tar-split.gz"
 
 /** Permissions of a layer's root where no parent says otherwise (containers/storage, overlay driver). */
 export const ROOT_MODE = 0o555
@@ -32,20 +33,23 @@ const verify = (object: string, expected: string, actual: string) =>
 export const makeStaging = (dependencies: {
   readonly files: Files["Service"]
   readonly unpacker: LayerUnpacker["Service"]
-  readonly stagingPath: Effect.Effect<string>
+  readonly root: StoreRoot["Service"]
 }): Staging => {
-  const { files, unpacker, stagingPath } = dependencies
+  const { files, unpacker, root } = dependencies
   const staged = new Map<string, Staged>()
 
   const directoryFor = (diffId: string) =>
     Effect.acquireRelease(
-      Effect.tap(stagingPath, (directory) =>
+      Effect.tap(root.stagingPath, (directory) =>
         files.makeDirectory(directory, { mode: 0o700 }).pipe(Effect.mapError(ioError("stage layer", diffId)))
       ),
       (directory) =>
         Effect.suspend(() => {
           staged.delete(directory)
-          return files.removeTree(directory)
+          return Effect.andThen(
+            files.removeTree(stagedTarSplitPath(root.paths, directory)),
+            files.removeTree(directory)
+          )
         }).pipe(
           // What stays is removed by the repair of the next start.
           Effect.catchCause((cause) => Effect.logWarning(`cannot remove ${directory}`, cause))
@@ -56,17 +60,18 @@ export const makeStaging = (dependencies: {
     const { diffId, blobDigest, blobSize, blob, compression } = source
     const directory = yield* directoryFor(diffId)
     const diff = posix.join(directory, "diff")
+    const tarSplit = stagedTarSplitPath(root.paths, directory)
     yield* files.makeDirectory(diff, { mode: ROOT_MODE }).pipe(Effect.mapError(ioError("stage layer", diffId)))
     const unpacked = yield* unpacker.unpack({
       blob,
       compression,
       directory: diff,
-      tarSplitPath: posix.join(directory, TAR_SPLIT),
+      tarSplitPath: tarSplit,
       blobSize
     })
     yield* verify(`blob of layer ${diffId}`, blobDigest, unpacked.blobDigest)
     yield* verify(`content of layer ${diffId}`, diffId, unpacked.diffId)
-    staged.set(directory, { directory, source: { compression }, unpacked })
+    staged.set(directory, { directory, tarSplit, source: { compression }, unpacked })
     return { diffId, blobDigest, token: directory }
   })
 
