@@ -180,7 +180,7 @@ export class Cgroup extends SelfMakingDirectory {
           () => "",
           () => {
             for (const cgroup of this.everything()) {
-              for (const process of [...cgroup.processes]) this.table().signal(process, 9)
+              for (const process of cgroup.processes) this.table().signal(process, 9)
             }
           }
         )

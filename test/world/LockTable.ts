@@ -23,7 +23,7 @@ export class LockTable {
   }
 
   releaseAll(owner: object): void {
-    for (const lock of [...this.held]) if (lock.owner === owner) this.held.delete(lock)
+    for (const lock of this.held) if (lock.owner === owner) this.held.delete(lock)
   }
 
   clear(): void {

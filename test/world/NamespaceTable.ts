@@ -85,10 +85,10 @@ export class NamespaceTable {
   /** Ends every namespace that nobody uses: a veth's other end goes with it. */
   collect(used: ReadonlySet<NamespaceNode>): void {
     const host = new Set(this.host.values())
-    for (const node of [...this.alive]) {
+    for (const node of this.alive) {
       if (host.has(node) || used.has(node)) continue
       this.alive.delete(node)
-      for (const link of [...(this.links.get(node)?.values() ?? [])]) this.removeLink(link)
+      for (const link of this.links.get(node)?.values() ?? []) this.removeLink(link)
       this.links.delete(node)
       this.hostnames.delete(node)
       this.sysctls.delete(node)

@@ -12,10 +12,9 @@ export class Pipe {
   private readonly waiting = new Set<() => void>()
 
   /** Bytes as they come; undefined at the end. */
-  readonly read: Effect.Effect<Uint8Array | undefined> = Effect.suspend(() => {
+  readonly read: Effect.Effect<Uint8Array | undefined> = this.whenReady(() => {
     const chunk = this.take()
-    if (chunk !== "empty") return Effect.succeed(chunk)
-    return Effect.flatMap(this.changed, () => this.read)
+    return chunk === "empty" ? undefined : { value: chunk }
   })
 
   /** Everything until the last writer closes. */
@@ -31,14 +30,15 @@ export class Pipe {
 
   /** Blocks while the pipe is full; EPIPE when nobody reads. */
   write(data: Uint8Array): Effect.Effect<void, Errno> {
-    return Effect.suspend(() => {
-      if (this.readers === 0) return Effect.fail(new Errno("EPIPE"))
-      if (this.size > 0 && this.size + data.length > capacity) {
-        return Effect.flatMap(this.changed, () => this.write(data))
-      }
-      this.push(data)
-      return Effect.void
-    })
+    return Effect.flatMap(
+      this.whenReady(() => {
+        if (this.readers === 0) return { value: false }
+        if (this.size > 0 && this.size + data.length > capacity) return undefined
+        this.push(data)
+        return { value: true }
+      }),
+      (written) => (written ? Effect.void : Effect.fail(new Errno("EPIPE")))
+    )
   }
 
   /** Without waiting: for FIFOs opened O_NONBLOCK. */
@@ -74,11 +74,18 @@ export class Pipe {
     return this.writers === 0 ? undefined : "empty"
   }
 
-  private readonly changed: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    const wake = () => resume(Effect.void)
-    this.waiting.add(wake)
-    return Effect.sync(() => this.waiting.delete(wake))
-  })
+  /** Tries now and at every change; looking and lying down to wait are one step, so no change is missed. */
+  private whenReady<A>(attempt: () => { readonly value: A } | undefined): Effect.Effect<A> {
+    return Effect.callback<A>((resume) => {
+      const look = () => {
+        const result = attempt()
+        if (result === undefined) this.waiting.add(look)
+        else resume(Effect.succeed(result.value))
+      }
+      look()
+      return Effect.sync(() => this.waiting.delete(look))
+    })
+  }
 }
 
 /** One end of a pipe as a descriptor holds it. Closing twice is closing once. */

@@ -170,7 +170,7 @@ export class ProcessTable {
     process.fds.clear()
     for (const cgroup of process.cgroups.values()) cgroup.processes.delete(process)
     const reaper = this.reaperOf(process)
-    for (const child of [...process.children]) {
+    for (const child of process.children) {
       process.children.delete(child)
       child.parent = reaper
       reaper.children.add(child)
@@ -178,7 +178,7 @@ export class ProcessTable {
     }
     if (process.namespaceInit) {
       const pidNamespace = process.namespaces.get("pid")
-      for (const other of [...this.all.values()]) {
+      for (const other of this.all.values()) {
         if (other.namespaces.get("pid") === pidNamespace) this.signal(other, 9)
       }
     }

@@ -374,11 +374,11 @@ export class Vfs {
   }
 
   private tell(directory: Node, name: string): void {
-    for (const listener of [...(this.watchers.get(directory) ?? [])]) listener(name)
+    for (const listener of Array.from(this.watchers.get(directory) ?? [])) listener(name)
   }
 
   private gone(directory: Node): void {
-    for (const listener of [...(this.watchers.get(directory) ?? [])]) listener(undefined)
+    for (const listener of Array.from(this.watchers.get(directory) ?? [])) listener(undefined)
     this.watchers.delete(directory)
   }
 

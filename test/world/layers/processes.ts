@@ -1,5 +1,5 @@
 /** Processes over a world. */
-import { Effect, Layer, Option, Stream } from "effect"
+import { Effect, Fiber, Layer, Option, Stream } from "effect"
 import type { LinuxError } from "../../../src/linux/LinuxError.ts"
 import {
   Processes,
@@ -128,21 +128,18 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
       release
     ).pipe(Effect.map((started) => child(request, started)))
 
-  const collect = (end: PipeEnd, max: number): Effect.Effect<Uint8Array> =>
-    Effect.suspend(() => {
-      const kept: Array<Uint8Array> = []
-      let size = 0
-      const loop: Effect.Effect<Uint8Array> = Effect.flatMap(end.pipe.read, (chunk) => {
-        if (chunk === undefined) return Effect.succeed(Buffer.concat(kept))
-        if (size < max) {
-          const part = chunk.subarray(0, max - size)
-          size += part.length
-          kept.push(part)
-        }
-        return loop
-      })
+  /** Reads an output to its end into `kept`, of which at most `max` bytes stay. */
+  const collect = (end: PipeEnd, max: number, kept: Array<Uint8Array>): Effect.Effect<void> => {
+    let size = 0
+    const loop: Effect.Effect<void> = Effect.flatMap(end.pipe.read, (chunk) => {
+      if (chunk === undefined) return Effect.void
+      const part = chunk.subarray(0, max - size)
+      size += part.length
+      if (part.length > 0) kept.push(part)
       return loop
     })
+    return loop
+  }
 
   const run = Effect.fnUntraced(function* (request: RunRequest) {
     const started = yield* Effect.acquireRelease(
@@ -156,15 +153,19 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
     const end = (fd: number) => started.ends.get(fd) as PipeEnd
     const max = request.maxOutput ?? mebibyte
     const { stdin } = request
+    const [stdout, stderr]: [Array<Uint8Array>, Array<Uint8Array>] = [[], []]
     const feed =
       stdin === undefined
         ? Effect.void
         : Effect.ignore(end(0).pipe.write(stdin)).pipe(Effect.andThen(Effect.sync(() => closeEnd(end(0)))))
-    const [stdout, stderr] = yield* Effect.all([collect(end(1), max), collect(end(2), max), feed], {
-      concurrency: "unbounded"
-    })
+    const streams = yield* Effect.forkChild(
+      Effect.all([collect(end(1), max, stdout), collect(end(2), max, stderr), feed], { concurrency: "unbounded" }),
+      { startImmediately: true }
+    )
     const status = yield* world.processes.awaitEnd(started.process)
-    return { ...status, stdout, stderr } satisfies RunResult
+    // A grandchild may hold the outputs for longer than anybody wants to wait.
+    yield* Effect.timeoutOption(Fiber.join(streams), "2 seconds")
+    return { ...status, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) } satisfies RunResult
   }, Effect.scoped)
 
   return Layer.succeed(Processes, {

@@ -244,7 +244,7 @@ export const bridge = plugin({
         const chain = `CNI-${shortHash(config.name, call.id)}`
         yield* task.point("del masquerade")
         yield* task.sync(() => {
-          for (const rule of [...world.rules]) if (rule.includes(chain)) world.rules.delete(rule)
+          for (const rule of world.rules) if (rule.includes(chain)) world.rules.delete(rule)
         })
       }
       return undefined
@@ -300,6 +300,16 @@ const addresses = function* (
 const leaseDirectory = (config: NetworkConfig): string =>
   `${config.ipam?.dataDir ?? "/var/lib/cni/networks"}/${config.name}`
 
+/**
+ * The plugin's files are on disk at once. The real one leaves that to the kernel, and what a power loss makes of its
+ * leases is beyond any runtime: an empty lease has no owner to be asked for.
+ */
+const writeThrough = (task: Task, path: string, text: string): void => {
+  const file = task.vfs.open(path, "truncate")
+  file.write(Buffer.from(text))
+  file.sync()
+}
+
 const leases = (task: Task, directory: string): ReadonlyArray<{ readonly path: string; readonly owner: string }> =>
   task.vfs.exists(directory)
     ? task.vfs
@@ -315,7 +325,10 @@ export const hostLocal = plugin({
       const directory = leaseDirectory(config)
       const owner = `${call.id}\r\n${call.ifName}`
       yield* task.point("lock")
-      yield* task.sync(() => task.vfs.makeDirectories(directory))
+      yield* task.sync(() => {
+        task.vfs.makeDirectories(directory)
+        for (let at = directory; at !== ""; at = at.slice(0, at.lastIndexOf("/"))) task.vfs.directory(at).sync()
+      })
       const ips: Array<{ address: string; gateway: string }> = []
       for (const [index, subnet] of subnetsOf(config).entries()) {
         const ip = yield* task.sync(() => {
@@ -334,8 +347,9 @@ export const hostLocal = plugin({
             task.vfs.exists(last) ? task.vfs.readText(last) : ""
           )
           if (free === undefined) throw new CniError(999, `no IP addresses available in range set: ${subnet}`)
-          task.vfs.write(`${directory}/${free.ip}`, owner)
-          task.vfs.write(last, free.ip)
+          writeThrough(task, `${directory}/${free.ip}`, owner)
+          writeThrough(task, last, free.ip)
+          task.vfs.directory(directory).sync()
           return free
         })
         ips.push({ address: ip.address, gateway: ip.gateway })
@@ -351,6 +365,7 @@ export const hostLocal = plugin({
         for (const { path, owner } of leases(task, leaseDirectory(call.config))) {
           if (owner === `${call.id}\r\n${call.ifName}`) task.vfs.removeFile(path)
         }
+        if (task.vfs.exists(leaseDirectory(call.config))) task.vfs.directory(leaseDirectory(call.config)).sync()
       })
       return undefined
     }),
@@ -406,7 +421,7 @@ export const portmap = plugin({
       if (mappings.length === 0) return undefined
       yield* task.point("del")
       const chain = `CNI-DN-${shortHash(config.name, call.id)}`
-      for (const rule of [...task.world.rules]) if (rule.includes(chain)) task.world.rules.delete(rule)
+      for (const rule of task.world.rules) if (rule.includes(chain)) task.world.rules.delete(rule)
       return undefined
     }),
   check: () => Effect.succeed(undefined)

@@ -43,7 +43,7 @@ export const killCgroups = (world: World, paths: ReadonlyArray<string>): void =>
     const directory = world.vfs.exists(path) ? world.vfs.directory(path) : undefined
     if (!(directory instanceof Cgroup)) continue
     for (const cgroup of directory.everything()) {
-      for (const process of [...cgroup.processes]) world.processes.signal(process, 9)
+      for (const process of cgroup.processes) world.processes.signal(process, 9)
     }
   }
 }
@@ -51,7 +51,7 @@ export const killCgroups = (world: World, paths: ReadonlyArray<string>): void =>
 export const removeCgroups = (world: World, paths: ReadonlyArray<string>): void => {
   for (const path of paths) {
     if (!world.vfs.exists(path)) continue
-    for (const entry of [...world.vfs.treeUpwards(path)]) {
+    for (const entry of world.vfs.treeUpwards(path)) {
       try {
         world.vfs.removeDirectory(entry.path)
       } catch (error) {

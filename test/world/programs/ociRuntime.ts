@@ -384,7 +384,8 @@ class Runtime {
   private removeDirectory(): void {
     const { vfs } = this.world
     if (!vfs.exists(this.directory)) return
-    for (const entry of [...vfs.treeUpwards(this.directory)]) {
+    const entries = [...vfs.treeUpwards(this.directory)]
+    for (const entry of entries) {
       if (entry.directory) vfs.removeDirectory(entry.path)
       else vfs.removeFile(entry.path)
     }

@@ -1,0 +1,222 @@
+/**
+ * Runs scenarios against a daemon in a simulated world, with one planned fault or none: after the fault the daemon is
+ * started again where it died, the client cleans up as kubelet would, and the world must hold nothing that it did not
+ * hold before.
+ */
+import { Cause, Exit, type Effect } from "effect"
+import { createHash } from "node:crypto"
+import { describeFault, type CallRecord, type FaultPlan } from "./Calls.ts"
+import { Daemon, type DaemonLayer, type End } from "./Daemon.ts"
+import { holdings, leftover, type Holdings } from "./Leftovers.ts"
+import type { World } from "./World.ts"
+
+export interface ScenarioStep<S> {
+  /** The command's name, an RPC: calls are counted by it. */
+  readonly name: string
+  readonly run: Effect.Effect<unknown, unknown, S>
+}
+
+/** A scenario may keep state between its steps (ids): each run gets a fresh one. */
+export interface Scenario<S> {
+  /** A host with everything installed that the daemon needs. */
+  readonly world: (seed: number | undefined) => World
+  readonly daemon: DaemonLayer<S>
+  readonly steps: ReadonlyArray<ScenarioStep<S>>
+  /** What kubelet would do until nothing of the scenario is left; fails when something cannot be removed or is still listed. */
+  readonly cleanup: Effect.Effect<unknown, unknown, S>
+  /** Directories whose files must be as before. */
+  readonly roots: ReadonlyArray<string>
+  /** Things that stay by design (a bridge, empty chains, caches). */
+  readonly ignore?: (line: string) => boolean
+}
+
+export interface RunOptions {
+  readonly plan?: FaultPlan
+  /** Order of tasks and pre-emption; without it tasks run in the order in which they came. */
+  readonly seed?: number
+  /** After the fault: clean up at once, or do the failed step again and go on (kubelet's retry). Default "retry". */
+  readonly after?: "cleanup" | "retry"
+  /** What a run without faults leaves behind, which is therefore no leak. */
+  readonly accepted?: Holdings
+}
+
+export interface RunResult {
+  readonly failures: ReadonlyArray<string>
+  readonly records: ReadonlyArray<CallRecord>
+  /** The call that the fault hit. */
+  readonly struck: CallRecord | undefined
+  readonly log: ReadonlyArray<string>
+  /** What is there at the end. */
+  readonly held: Holdings
+  /** Scheduler tasks run. */
+  readonly tasks: number
+  /** Virtual milliseconds. */
+  readonly durationMs: number
+}
+
+/** Virtual seconds that a command or a start may take. */
+const stepLimit = 600
+const stopLimit = 5
+/** Virtual seconds after the clean-up at which the world is looked at: releases that failed are retried meanwhile. */
+const settleAt = [1, 10, 60, 300]
+const startAttempts = 3
+
+export const logHash = (log: ReadonlyArray<string>): string => createHash("sha256").update(log.join("\n")).digest("hex")
+
+export const runScenario = async <S>(make: () => Scenario<S>, options: RunOptions = {}): Promise<RunResult> => {
+  const run = new Run(make(), options)
+  try {
+    await run.whole()
+  } catch (error) {
+    run.fail(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+  return run.result()
+}
+
+class Run<S> {
+  private readonly scenario: Scenario<S>
+  private readonly options: RunOptions
+  private readonly world: World
+  private readonly failures: Array<string> = []
+  private readonly before: Holdings
+  private readonly beganUs: number
+  private daemon: Daemon<S> | undefined
+  private tolerance = 1
+
+  constructor(scenario: Scenario<S>, options: RunOptions) {
+    this.scenario = scenario
+    this.options = options
+    this.world = scenario.world(options.seed)
+    this.before = holdings(this.world, scenario.roots)
+    this.beganUs = this.world.engine.nowUs
+    const { calls } = this.world
+    calls.plan = options.plan
+    this.world.hooks = { cancel: () => this.daemon?.cancel(), terminate: () => this.daemon?.terminate() }
+  }
+
+  fail(text: string): void {
+    this.failures.push(text)
+  }
+
+  async whole(): Promise<void> {
+    const { calls } = this.world
+    calls.armed = true
+    if (await this.ensureDaemon()) await this.steps()
+    calls.armed = false
+    if (await this.ensureDaemon()) await this.cleanUp()
+    await this.lookAround()
+    await this.stopDaemon()
+  }
+
+  result(): RunResult {
+    const { calls, engine } = this.world
+    const { plan } = this.options
+    if (plan !== undefined && calls.struck === undefined)
+      this.fail("the fault never struck: the run is not deterministic")
+    return {
+      failures: this.failures,
+      records: calls.records,
+      struck: calls.struck,
+      log: calls.log,
+      held: holdings(this.world, this.scenario.roots),
+      tasks: engine.tasks,
+      durationMs: Math.floor((engine.nowUs - this.beganUs) / 1000)
+    }
+  }
+
+  private async steps(): Promise<void> {
+    for (const step of this.scenario.steps) {
+      if (!(await this.ensureDaemon())) return
+      if (await this.succeeded(step)) continue
+      if ((this.options.after ?? "retry") === "cleanup") return
+      if (!(await this.ensureDaemon())) return
+      if (!(await this.succeeded(step))) return
+    }
+  }
+
+  /** One failure is owed to the fault; every other is the daemon's. */
+  private async succeeded(step: ScenarioStep<S>): Promise<boolean> {
+    const end = await (this.daemon as Daemon<S>).use(step.name, step.run, stepLimit)
+    const trouble = describeEnd(end)
+    this.world.calls.note(`== ${step.name}: ${trouble ?? "ok"}`)
+    if (end._tag === "hung") this.fail(`${step.name} hung: ${end.reason}`)
+    if (end._tag === "done" && Exit.isFailure(end.exit) && Cause.hasDies(end.exit.cause)) {
+      this.fail(`${step.name} died: ${Cause.pretty(end.exit.cause)}`)
+    }
+    if (trouble === undefined) return true
+    if (this.world.calls.struck === undefined || this.tolerance === 0) this.fail(`${step.name} failed: ${trouble}`)
+    this.tolerance = Math.max(0, this.tolerance - 1)
+    return false
+  }
+
+  /** The daemon runs and is ready; where it ended it is started again, as systemd does. */
+  private async ensureDaemon(): Promise<boolean> {
+    if (this.daemon?.stopping === true) await this.stopDaemon()
+    if (this.daemon?.ready === true) return true
+    for (let attempt = 1; attempt <= startAttempts; attempt++) {
+      const daemon = new Daemon<S>(this.world)
+      this.daemon = daemon
+      const end = await daemon.start(this.scenario.daemon, stepLimit)
+      const trouble = describeEnd(end)
+      this.world.calls.note(`== start: ${trouble ?? "ok"}`)
+      if (trouble === undefined && daemon.ready) return true
+      if (end._tag === "hung") this.fail(`the start hung: ${end.reason}`)
+      else if (trouble !== undefined && (this.world.calls.struck === undefined || this.tolerance === 0)) {
+        this.fail(`the daemon does not start: ${trouble}`)
+      }
+      if (trouble !== undefined) this.tolerance = Math.max(0, this.tolerance - 1)
+      await this.stopDaemon()
+    }
+    this.fail(`the daemon did not start in ${startAttempts} attempts`)
+    return false
+  }
+
+  private async stopDaemon(): Promise<void> {
+    const complaint = await this.daemon?.stop(stopLimit)
+    if (complaint !== undefined) this.fail(complaint)
+  }
+
+  private async cleanUp(): Promise<void> {
+    const end = await (this.daemon as Daemon<S>).use("Cleanup", this.scenario.cleanup, stepLimit)
+    const trouble = describeEnd(end)
+    this.world.calls.note(`== cleanup: ${trouble ?? "ok"}`)
+    if (trouble !== undefined) this.fail(`clean-up failed: ${trouble}`)
+  }
+
+  private async lookAround(): Promise<void> {
+    const { engine } = this.world
+    const cleaned = engine.nowUs
+    let lines: ReadonlyArray<string> = []
+    for (const second of settleAt) {
+      await engine.run(() => false, cleaned + second * 1_000_000)
+      lines = this.leaked()
+      if (lines.length === 0) return
+    }
+    this.fail(`left behind:\n  ${lines.join("\n  ")}`)
+  }
+
+  private leaked(): ReadonlyArray<string> {
+    const { accepted } = this.options
+    const now = holdings(this.world, this.scenario.roots)
+    return leftover(this.before, now).filter(
+      (line) => accepted?.has(line) !== true && this.scenario.ignore?.(line) !== true
+    )
+  }
+}
+
+/** Undefined for success. */
+const describeEnd = (end: End): string | undefined => {
+  switch (end._tag) {
+    case "lost":
+      return "the daemon died"
+    case "hung":
+      return `hung: ${end.reason}`
+    case "done":
+      return Exit.isSuccess(end.exit) ? undefined : Cause.pretty(end.exit.cause).split("\n    at ")[0]
+  }
+}
+
+export const describePlan = (plan: FaultPlan, call: CallRecord | undefined): string => {
+  const where = call === undefined ? "" : ` ${call.step}: ${call.service}.${call.operation} ${call.subject}`
+  return `${describeFault(plan.fault)} at ${plan.where} call ${plan.at}${where}`
+}
