@@ -25,6 +25,7 @@ export interface FileStat {
 export interface FileSystemStat {
   /** All in bytes. */
   readonly totalBytes: bigint
+  /** What an ordinary user may still write (df's "available"). */
   readonly freeBytes: bigint
   readonly totalInodes: bigint
   readonly freeInodes: bigint

@@ -43,6 +43,11 @@ export interface MountEntry {
 export class Mounts extends Context.Service<
   Mounts,
   {
+    /**
+     * Makes or changes one mount. Unlike mount(2), a bind takes attributes ("ro") and propagation in the same request;
+     * attributes of a recursive bind hold for its top mount only. On failure nothing stays mounted. E2BIG: `data` is
+     * longer than the kernel takes.
+     */
     readonly mount: (request: MountRequest) => Effect.Effect<void, LinuxError>
     /** `detach` is MNT_DETACH. Links are not followed. EINVAL: not a mount point. */
     readonly unmount: (target: string, options?: { readonly detach?: boolean }) => Effect.Effect<void, LinuxError>

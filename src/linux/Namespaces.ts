@@ -20,6 +20,7 @@ export class Namespaces extends Context.Service<
     /**
      * Unshares, brings loopback up in a new network namespace, sets hostname and sysctls, pins, and returns the thread
      * to its own namespaces, in one synchronous block of about a millisecond. On failure nothing stays pinned.
+     * EINVAL: a sysctl or the hostname belongs to none of the requested namespaces, so it would change the host.
      */
     readonly pin: (request: PinRequest) => Effect.Effect<void, LinuxError>
     /** Unmounts (detached) and removes the pin. Succeeds when it is gone. */

@@ -74,12 +74,18 @@ export class Processes extends Context.Service<
      * what it has double-forked (conmon) lives on. It is always reaped.
      */
     readonly spawn: (request: SpawnRequest) => Effect.Effect<Child, LinuxError, Scope.Scope>
-    /** Starts a child, feeds it, collects both outputs, waits. Interruption kills it. */
+    /**
+     * Starts a child, feeds it, collects both outputs, waits. Interruption kills it. A grandchild that keeps the outputs
+     * open delays the result by at most 2 s after the child's end.
+     */
     readonly run: (request: RunRequest) => Effect.Effect<RunResult, LinuxError>
-    /** None when there is no such process. A zombie is still found, with state "Z". */
+    /**
+     * None when there is no such process. A zombie is still found, with state "Z"; a process of which only the first
+     * thread has ended is shown as "S".
+     */
     readonly find: (pid: number) => Effect.Effect<Option.Option<ProcessInfo>, LinuxError>
     readonly list: Effect.Effect<ReadonlyArray<ProcessInfo>, LinuxError>
-    /** Sends a signal through a pidfd after checking the start time. False when that process is gone. */
+    /** Sends a signal through a pidfd after checking the start time. False when that process has ended, zombies too. */
     readonly signal: (process: ProcessIdentity, signal: number) => Effect.Effect<boolean, LinuxError>
     /** Waits until the process, ours or not, has ended (pidfd becomes readable; a zombie has ended). */
     readonly awaitEnd: (process: ProcessIdentity) => Effect.Effect<void, LinuxError>

@@ -110,8 +110,9 @@ describe("trees", () => {
     Effect.gen(function* () {
       const files = yield* Files
       const depth = 1500
-      const down = `i=0; while [ $i -lt ${depth} ]; do mkdir dddddd && cd -P dddddd || exit 1; i=$((i+1)); done; : > file`
-      execFileSync("sh", ["-c", `mkdir ${dir}/tree; cd ${dir}/tree; ${down}`])
+      const down = `for (let level = 0; level < ${depth}; level++) { fs.mkdirSync("dddddd"); process.chdir("dddddd") }`
+      fs.mkdirSync(`${dir}/tree`)
+      execFileSync(process.execPath, ["-e", `${down} fs.writeFileSync("file", "")`], { cwd: `${dir}/tree` })
       const limit = (soft: string) => execFileSync("prlimit", ["--pid", String(process.pid), `--nofile=${soft}:`])
       const before = /^NOFILE.* (\d+) +\d+ /m.exec(
         execFileSync("prlimit", ["--pid", String(process.pid), "--nofile"], { encoding: "utf8" })

@@ -41,19 +41,12 @@ describe("a child", () => {
     })
   )
   test(
-    "gets each of many pipes at its own descriptor, although ours have the same numbers",
+    "gets a pipe at a high descriptor, although ours has the number of a lower one",
     Effect.gen(function* () {
       const processes = yield* Processes
-      const count = 60
-      const child = yield* processes.spawn({
-        path: "/bin/bash",
-        args: ["-c", `for ((i = 1; i < ${count}; i++)); do echo "number $i" >&$i; done`],
-        env,
-        fds: ["null", ...Array<ChildFd>(count - 1).fill("output")]
-      })
-      for (let fd = 1; fd < count; fd++) {
-        assert.strictEqual(yield* child.output(fd).pipe(Stream.decodeText(), Stream.mkString), `number ${fd}\n`)
-      }
+      const fds: ReadonlyArray<ChildFd> = [...Array<ChildFd>(60).fill("null"), "output"]
+      const child = yield* processes.spawn({ path: "/bin/bash", args: ["-c", "echo here >&60"], env, fds })
+      assert.strictEqual(yield* child.output(60).pipe(Stream.decodeText(), Stream.mkString), "here\n")
     })
   )
   test(

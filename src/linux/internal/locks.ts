@@ -32,8 +32,11 @@ const openLockFile = async (path: string, mode: LockMode): Promise<fs.FileHandle
 
 const closeLockFile = async (file: fs.FileHandle): Promise<void> => {
   // Unlocked by name: a child between fork and exec may still share the description.
-  setFileLock(file.fd, "none")
-  await file.close()
+  try {
+    setFileLock(file.fd, "none")
+  } finally {
+    await file.close()
+  }
 }
 
 const open = (path: string, mode: LockMode): Effect.Effect<fs.FileHandle, LinuxError, Scope.Scope> =>

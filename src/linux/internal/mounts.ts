@@ -1,5 +1,5 @@
 /** Mounts of the real host, by mount(2) on pool threads: unmounting an overlay syncs its upper file system. */
-import { Effect } from "effect"
+import { Effect, Semaphore } from "effect"
 import type { MountRequest, Mounts } from "../Mounts.ts"
 import { attempt, Refused } from "./attempt.ts"
 import { isAtOrBelow, parseMountInfo } from "./mountInfo.ts"
@@ -9,6 +9,8 @@ import { readWhole } from "./readWhole.ts"
 
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
+// A slow sync holds its thread of the pool; the others stay free for files and processes.
+const concurrentCalls = 2
 // The kernel copies one page and cuts what does not fit.
 const maxData = 4095
 const maxMountInfo = 64 * 1024 * 1024
@@ -45,14 +47,16 @@ const list = async (below: string) => {
     .filter((entry) => isAtOrBelow(entry.target, below))
 }
 
-export const makeMounts = (): Mounts["Service"] => ({
-  mount: Effect.fn("Mounts.mount")((request) =>
-    attempt("mount", `${request.target} from ${request.source}`, () => mount(request))
-  ),
-  unmount: Effect.fn("Mounts.unmount")((target, options) =>
-    attempt("unmount", target, () =>
-      umount2Async(target, UMOUNT_NOFOLLOW | (options?.detach === true ? MNT_DETACH : 0))
-    )
-  ),
-  list: Effect.fn("Mounts.list")((below = "/") => attempt("list", "mounts", () => list(below)))
-})
+export const makeMounts = (): Mounts["Service"] => {
+  const calls = Semaphore.makeUnsafe(concurrentCalls)
+  return {
+    mount: Effect.fn("Mounts.mount")((request) =>
+      calls.withPermit(attempt("mount", `${request.target} from ${request.source}`, () => mount(request)))
+    ),
+    unmount: Effect.fn("Mounts.unmount")((target, options) => {
+      const flags = UMOUNT_NOFOLLOW | (options?.detach === true ? MNT_DETACH : 0)
+      return calls.withPermit(attempt("unmount", target, () => umount2Async(target, flags)))
+    }),
+    list: Effect.fn("Mounts.list")((below = "/") => attempt("list", "mounts", () => list(below)))
+  }
+}

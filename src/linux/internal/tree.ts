@@ -3,7 +3,7 @@
  * descriptor without following links or crossing a mount, so nothing outside the tree is ever touched. Names are bytes.
  * Few descriptors are held however deep the tree is.
  */
-import { type Dirent, lstat, readdir, rename, rmdir, unlink } from "node:fs"
+import { type Dirent, lstat, opendir, type OpenDirOptions, rename, rmdir, unlink } from "node:fs"
 import { posix } from "node:path"
 import { promisify } from "node:util"
 import { codeOf, Refused } from "./attempt.ts"
@@ -31,15 +31,30 @@ const unlinkAsync = promisify(unlink)
 const rmdirAsync = promisify(rmdir)
 const renameAsync = promisify(rename)
 const lstatAsync = promisify(lstat)
+const opendirAsync = promisify(opendir)
 
 const at = (directory: Fd, name: Name): Buffer => Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name])
 
-const entriesOf = (directory: Fd): Promise<Array<Dirent<Name>>> =>
-  new Promise((resolve, reject) =>
-    readdir(`/proc/self/fd/${directory}`, { withFileTypes: true, encoding: "buffer" }, (error, entries) =>
-      error ? reject(error) : resolve(entries)
-    )
-  )
+// As many entries of a directory are in hand at a time: a large one must neither fill memory nor hold the event loop.
+const batchSize = 128
+
+async function* batchesOf(directory: Fd): AsyncGenerator<ReadonlyArray<Dirent<Name>>> {
+  const options = { encoding: "buffer", bufferSize: batchSize }
+  // The types do not know that names can be bytes here too.
+  const entries = (await opendirAsync(
+    `/proc/self/fd/${directory}`,
+    options as OpenDirOptions
+  )) as unknown as AsyncIterable<Dirent<Name>>
+  let batch: Array<Dirent<Name>> = []
+  for await (const entry of entries) {
+    batch.push(entry)
+    if (batch.length === batchSize) {
+      yield batch
+      batch = []
+    }
+  }
+  if (batch.length > 0) yield batch
+}
 
 /** A directory's descriptor, or undefined when it went meanwhile or has become something else. */
 const openDirectory = (parent: Fd, name: Name): Fd | undefined => {
@@ -60,7 +75,8 @@ const eachOf = async <A>(items: ReadonlyArray<A>, signal: AbortSignal, visit: (i
 }
 
 const unlessGone = (error: unknown) => {
-  if (codeOf(error) !== "ENOENT") throw error
+  const code = codeOf(error)
+  if (code !== "ENOENT" && code !== "ENOTDIR") throw error
 }
 
 // Deeper directories are first moved up to the top of the tree, so that the walk holds at most this many descriptors.
@@ -69,15 +85,17 @@ const maxDepth = 64
 /** Removes what is in an open directory. */
 const clear = async (top: Fd, directory: Fd, depth: number, next: () => Name, signal: AbortSignal): Promise<void> => {
   // More than one pass only when somebody adds entries meanwhile, or deep directories were moved up here.
-  for (;;) {
-    const entries = await entriesOf(directory)
-    if (entries.length === 0) return
-    const files = entries.filter((entry) => !entry.isDirectory())
-    await eachOf(files, signal, (entry) => unlinkAsync(at(directory, entry.name)).catch(unlessGone))
-    for (const { name } of entries.filter((entry) => entry.isDirectory())) {
-      signal.throwIfAborted()
-      if (depth === maxDepth) await renameAsync(at(directory, name), at(top, next())).catch(unlessGone)
-      else await removeDirectory(top, directory, name, depth + 1, next, signal)
+  for (let empty = false; !empty;) {
+    empty = true
+    for await (const entries of batchesOf(directory)) {
+      empty = false
+      const files = entries.filter((entry) => !entry.isDirectory())
+      await eachOf(files, signal, (entry) => unlinkAsync(at(directory, entry.name)).catch(unlessGone))
+      for (const { name } of entries.filter((entry) => entry.isDirectory())) {
+        signal.throwIfAborted()
+        if (depth === maxDepth) await renameAsync(at(directory, name), at(top, next())).catch(unlessGone)
+        else await removeDirectory(top, directory, name, depth + 1, next, signal)
+      }
     }
   }
 }
@@ -168,14 +186,12 @@ export const diskUsage = async (path: string, signal: AbortSignal): Promise<{ by
       if (directory === undefined) continue
       try {
         await count(at(directory, Buffer.from(".")))
-        const entries = await entriesOf(directory)
-        await eachOf(
-          entries.filter((entry) => !entry.isDirectory()),
-          signal,
-          (entry) => count(at(directory, entry.name))
-        )
-        for (const entry of entries) {
-          if (entry.isDirectory()) pending.push(Buffer.concat([name, Buffer.from("/"), entry.name]))
+        for await (const entries of batchesOf(directory)) {
+          const files = entries.filter((entry) => !entry.isDirectory())
+          await eachOf(files, signal, (entry) => count(at(directory, entry.name)))
+          for (const entry of entries) {
+            if (entry.isDirectory()) pending.push(Buffer.concat([name, Buffer.from("/"), entry.name]))
+          }
         }
       } finally {
         close(directory)

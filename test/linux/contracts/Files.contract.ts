@@ -193,6 +193,7 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
           yield* files.removeTree(`${dir}/link`)
           yield* files.removeTree(`${dir}/tree`)
           yield* files.removeTree(`${dir}/never/was`)
+          yield* files.removeTree(`${dir}/keep/a/below/a/file`)
           assert.deepStrictEqual(yield* files.readDirectory(dir), ["keep"])
           assert.deepStrictEqual(yield* files.readDirectory(`${dir}/keep`), ["a"])
         }))
