@@ -1,6 +1,7 @@
 /** Brings exits, as monitors record them, into the state of containers and pods. */
 import { Effect, Option, Stream } from "effect"
 import { Conmon } from "../conmon/Conmon.ts"
+import { Files } from "../linux/Files.ts"
 import { exitReason } from "./ContainerState.ts"
 import { Pods } from "./Pods.ts"
 import { PodSettings } from "./PodSettings.ts"
@@ -38,10 +39,12 @@ export const recordExit = Effect.fn("recordExit")(function* (id: string) {
     .pipe(Effect.catchTag(["ContainerNotFound", "WrongState"], () => Effect.void))
 })
 
-/** Runs for ever. */
+/** Runs for ever. The directory has to be there for its changes to be seen. */
 export const followExits = Effect.gen(function* () {
   const conmon = yield* Conmon
+  const files = yield* Files
   const { exitsDirectory } = yield* PodSettings
+  yield* files.makeDirectory(exitsDirectory, { mode: 0o755, recursive: true })
   yield* conmon
     .exits(exitsDirectory)
     .pipe(
