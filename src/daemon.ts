@@ -38,6 +38,7 @@ import { Records } from "./pod/Records.ts"
 import { Releases } from "./pod/Releases.ts"
 import { runtimeStatus } from "./runtimeStatus.ts"
 import { ContainerStats } from "./stats/ContainerStats.ts"
+import { LayerUsage } from "./stats/LayerUsage.ts"
 import { ContainerStore } from "./store/ContainerStore.ts"
 import { ImageStore } from "./store/ImageStore.ts"
 import { StoreSettings } from "./store/StoreSettings.ts"
@@ -118,7 +119,9 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
     Layer.provideMerge(PodSettings.layer({ cores: availableParallelism() }))
   )
 
-  return Layer.mergeAll(runtimeStatus, Readiness.layer, ContainerStats.layer).pipe(
+  const stats = ContainerStats.layer.pipe(Layer.provide(LayerUsage.layer))
+
+  return Layer.mergeAll(runtimeStatus, Readiness.layer, stats).pipe(
     Layer.provideMerge(pods),
     Layer.provideMerge(images),
     Layer.provideMerge(Layer.mergeAll(stores, cni, oci, Conmon.layer)),

@@ -62,7 +62,7 @@ export class ContainerStats extends Context.Service<
 
       return ContainerStats.of({ sample })
     })
-  ).pipe(Layer.provide(LayerUsage.layer))
+  )
 }
 
 const orUndefined =
