@@ -15,7 +15,9 @@ export interface DaemonPlace {
   readonly runtime: string
   /** Third byte of the pods' network 10.213.N.0/24 and name of the bridge. */
   readonly network: number
-  /** Further lines of crio.conf. */
+  /** Directories of CNI plugins; Debian's unless told. */
+  readonly pluginDirectories?: ReadonlyArray<string>
+  /** Further lines of crio.conf, tables of their own. */
   readonly configuration?: string
   /** Text of registries.conf. */
   readonly registries?: string
@@ -71,7 +73,7 @@ runtime_root = "${place.runroot}/runc"
 monitor_cgroup = ""
 [crio.network]
 network_dir = "${request.directory}/cni"
-plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
+plugin_dirs = ${JSON.stringify(request.pluginDirectories ?? ["/usr/lib/cni"])}
 ${request.configuration ?? ""}
 `
   )
