@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Ref } from "effect"
 import { TestClock } from "effect/testing"
 import { Admission } from "../../src/pod/Admission.ts"
+import { Settings } from "../../src/config/Settings.ts"
+import { Files } from "../../src/linux/Files.ts"
 import { Jobs } from "../../src/pod/Jobs.ts"
 import { PodSettings } from "../../src/pod/PodSettings.ts"
 
@@ -75,7 +77,9 @@ describe("Jobs", () => {
 
 describe("Admission", () => {
   const layer = Admission.layer.pipe(
-    Layer.provide(Layer.mock(PodSettings, { admittedStarts: 2 })),
+    Layer.provide(PodSettings.layer({ cores: 1 })),
+    Layer.provide(Settings.layerTest()),
+    Layer.provide(Layer.mock(Files, { readText: () => Effect.succeed("boot") })),
     Layer.provideMerge(Jobs.layer)
   )
 

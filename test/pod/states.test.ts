@@ -67,7 +67,7 @@ describe("container transitions", () => {
   it("a shorter grace period brings the deadline nearer, a longer one does not push it away", () => {
     const before = containerStates["Stopping"]!
     const shorter = Result.getOrThrow(Container.transition(before, { _tag: "StopRequested", deadlineMs: 500 }))
-    assert.deepStrictEqual(shorter, { ...before, deadlineMs: 500 })
+    assert.deepStrictEqual<unknown>(shorter, { ...before, deadlineMs: 500 })
     const longer = Result.getOrThrow(Container.transition(before, { _tag: "StopRequested", deadlineMs: 9000 }))
     assert.strictEqual(longer, before)
   })
