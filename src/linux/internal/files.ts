@@ -5,7 +5,7 @@ import * as fs from "node:fs/promises"
 import { posix } from "node:path"
 import type { Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
 import { attempt, attemptSteps, codeOf, Refused } from "./attempt.ts"
-import { makeDirectoryInRoot, readInRoot } from "./inRoot.ts"
+import { type DirectoryOwner, makeDirectoryInRoot, readInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
 import { diskUsage, removeTree } from "./tree.ts"
 import { watchDirectory } from "./watch.ts"
@@ -156,19 +156,19 @@ export const makeFiles = (): Files["Service"] => {
   )
   return {
     readFile,
-    readText: Effect.fn("Files.readText")((path, options) =>
+    readText: Effect.fn("Files.readText")((path: string, options?: ReadOptions) =>
       Effect.map(readFile(path, options), (bytes) => Buffer.from(bytes).toString("utf8"))
     ),
-    readInRoot: Effect.fn("Files.readInRoot")((root, path, options) =>
+    readInRoot: Effect.fn("Files.readInRoot")((root: string, path: string, options?: ReadOptions) =>
       attempt("read", `${path} in ${root}`, () => readInRoot(root, path, maxBytesOf(options)))
     ),
-    makeDirectoryInRoot: Effect.fn("Files.makeDirectoryInRoot")((root, path, options) =>
+    makeDirectoryInRoot: Effect.fn("Files.makeDirectoryInRoot")((root: string, path: string, options: DirectoryOwner) =>
       attempt("mkdir", `${path} in ${root}`, async () => makeDirectoryInRoot(root, path, options))
     ),
-    writeExisting: Effect.fn("Files.writeExisting")((path, data) =>
+    writeExisting: Effect.fn("Files.writeExisting")((path: string, data: string) =>
       attempt("write", path, () => writeExisting(path, data))
     ),
-    open: Effect.fn("Files.open")((path, mode, permissions = 0o644) =>
+    open: Effect.fn("Files.open")((path: string, mode: OpenMode, permissions = 0o644) =>
       Effect.map(
         Effect.acquireRelease(
           attempt("open", path, () => openFile(path, mode, permissions)),
@@ -178,33 +178,44 @@ export const makeFiles = (): Files["Service"] => {
         (file) => openFileOf(path, file)
       )
     ),
-    syncDirectory: Effect.fn("Files.syncDirectory")((path) => attempt("sync", path, () => syncDirectory(path))),
-    makeDirectory: Effect.fn("Files.makeDirectory")((path, options) =>
-      attempt("mkdir", path, () => makeDirectory(path, options?.mode ?? 0o755, options?.recursive ?? false))
+    syncDirectory: Effect.fn("Files.syncDirectory")((path: string) => attempt("sync", path, () => syncDirectory(path))),
+    makeDirectory: Effect.fn("Files.makeDirectory")(
+      (path: string, options?: { readonly mode?: number; readonly recursive?: boolean }) =>
+        attempt("mkdir", path, () => makeDirectory(path, options?.mode ?? 0o755, options?.recursive ?? false))
     ),
-    readDirectory: Effect.fn("Files.readDirectory")((path) =>
+    readDirectory: Effect.fn("Files.readDirectory")((path: string) =>
       attempt("readdir", path, async () => (await fs.readdir(path)).sort())
     ),
-    rename: Effect.fn("Files.rename")((from, to) => attempt("rename", `${from} to ${to}`, () => fs.rename(from, to))),
-    link: Effect.fn("Files.link")((existing, path) =>
+    rename: Effect.fn("Files.rename")((from: string, to: string) =>
+      attempt("rename", `${from} to ${to}`, () => fs.rename(from, to))
+    ),
+    link: Effect.fn("Files.link")((existing: string, path: string) =>
       attempt("link", `${path} to ${existing}`, () => fs.link(existing, path))
     ),
-    symlink: Effect.fn("Files.symlink")((target, path) =>
+    symlink: Effect.fn("Files.symlink")((target: string, path: string) =>
       attempt("symlink", `${path} to ${target}`, () => fs.symlink(target, path))
     ),
-    readLink: Effect.fn("Files.readLink")((path) => attempt("readlink", path, () => fs.readlink(path))),
-    realPath: Effect.fn("Files.realPath")((path) => attempt("realpath", path, () => fs.realpath(path))),
-    removeFile: Effect.fn("Files.removeFile")((path) => attempt("unlink", path, () => fs.unlink(path))),
-    removeDirectory: Effect.fn("Files.removeDirectory")((path) => attempt("rmdir", path, () => fs.rmdir(path))),
-    removeTree: Effect.fn("Files.removeTree")((path) =>
+    readLink: Effect.fn("Files.readLink")((path: string) => attempt("readlink", path, () => fs.readlink(path))),
+    realPath: Effect.fn("Files.realPath")((path: string) => attempt("realpath", path, () => fs.realpath(path))),
+    removeFile: Effect.fn("Files.removeFile")((path: string) => attempt("unlink", path, () => fs.unlink(path))),
+    removeDirectory: Effect.fn("Files.removeDirectory")((path: string) => attempt("rmdir", path, () => fs.rmdir(path))),
+    removeTree: Effect.fn("Files.removeTree")((path: string) =>
       attemptSteps("remove", path, (signal) => removeTree(path, signal))
     ),
-    stat: Effect.fn("Files.stat")((path) => attempt("stat", path, async () => fileStat(await fs.stat(path)))),
-    lstat: Effect.fn("Files.lstat")((path) => attempt("lstat", path, async () => fileStat(await fs.lstat(path)))),
-    chmod: Effect.fn("Files.chmod")((path, mode) => attempt("chmod", path, () => fs.chmod(path, mode))),
-    chown: Effect.fn("Files.chown")((path, uid, gid) => attempt("chown", path, () => fs.chown(path, uid, gid))),
-    statFileSystem: Effect.fn("Files.statFileSystem")((path) => attempt("statfs", path, () => statFileSystem(path))),
-    diskUsage: Effect.fn("Files.diskUsage")((path) => attemptSteps("du", path, (signal) => diskUsage(path, signal))),
+    stat: Effect.fn("Files.stat")((path: string) => attempt("stat", path, async () => fileStat(await fs.stat(path)))),
+    lstat: Effect.fn("Files.lstat")((path: string) =>
+      attempt("lstat", path, async () => fileStat(await fs.lstat(path)))
+    ),
+    chmod: Effect.fn("Files.chmod")((path: string, mode: number) => attempt("chmod", path, () => fs.chmod(path, mode))),
+    chown: Effect.fn("Files.chown")((path: string, uid: number, gid: number) =>
+      attempt("chown", path, () => fs.chown(path, uid, gid))
+    ),
+    statFileSystem: Effect.fn("Files.statFileSystem")((path: string) =>
+      attempt("statfs", path, () => statFileSystem(path))
+    ),
+    diskUsage: Effect.fn("Files.diskUsage")((path: string) =>
+      attemptSteps("du", path, (signal) => diskUsage(path, signal))
+    ),
     watch: watchDirectory
   } satisfies Record<keyof Files["Service"], unknown>
 }

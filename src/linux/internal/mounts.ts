@@ -50,13 +50,13 @@ const list = async (below: string) => {
 export const makeMounts = (): Mounts["Service"] => {
   const calls = Semaphore.makeUnsafe(concurrentCalls)
   return {
-    mount: Effect.fn("Mounts.mount")((request) =>
+    mount: Effect.fn("Mounts.mount")((request: MountRequest) =>
       calls.withPermit(attempt("mount", `${request.target} from ${request.source}`, () => mount(request)))
     ),
-    unmount: Effect.fn("Mounts.unmount")((target, options) => {
+    unmount: Effect.fn("Mounts.unmount")((target: string, options?: { readonly detach?: boolean }) => {
       const flags = UMOUNT_NOFOLLOW | (options?.detach === true ? MNT_DETACH : 0)
       return calls.withPermit(attempt("unmount", target, () => umount2Async(target, flags)))
     }),
-    list: Effect.fn("Mounts.list")((below = "/") => attempt("list", "mounts", () => list(below)))
+    list: Effect.fn("Mounts.list")((below: string = "/") => attempt("list", "mounts", () => list(below)))
   }
 }

@@ -1,7 +1,7 @@
 /** Namespaces of the real host. */
 import { Effect } from "effect"
 import { closeSync, openSync, statfsSync, unlinkSync } from "node:fs"
-import type { Namespaces } from "../Namespaces.ts"
+import type { Namespaces, PinRequest } from "../Namespaces.ts"
 import { attemptSync, codeOf } from "./attempt.ts"
 import { ioctl, O_NOFOLLOW, O_RDONLY, umount2 } from "./native.ts"
 import { cloneFlags, MNT_DETACH, pin, UMOUNT_NOFOLLOW } from "./pin.ts"
@@ -50,9 +50,9 @@ const isPinned = (path: string): boolean => {
 const subjectOf = (paths: ReadonlyArray<string>) => (paths.length === 0 ? "nothing" : paths.join(", "))
 
 export const makeNamespaces = (): Namespaces["Service"] => ({
-  pin: Effect.fn("Namespaces.pin")((request) =>
+  pin: Effect.fn("Namespaces.pin")((request: PinRequest) =>
     attemptSync("pin", subjectOf(request.namespaces.map(({ path }) => path)), () => pin(request))
   ),
-  unpin: Effect.fn("Namespaces.unpin")((path) => attemptSync("unpin", path, () => unpin(path))),
-  isPinned: Effect.fn("Namespaces.isPinned")((path) => attemptSync("check", path, () => isPinned(path)))
+  unpin: Effect.fn("Namespaces.unpin")((path: string) => attemptSync("unpin", path, () => unpin(path))),
+  isPinned: Effect.fn("Namespaces.isPinned")((path: string) => attemptSync("check", path, () => isPinned(path)))
 })

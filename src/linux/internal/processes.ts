@@ -203,7 +203,7 @@ const awaitEnd = Effect.fn("Processes.awaitEnd")((identity: ProcessIdentity) =>
 export const makeProcesses = (): Processes["Service"] => ({
   spawn,
   run,
-  find: Effect.fn("Processes.find")((pid) =>
+  find: Effect.fn("Processes.find")((pid: number) =>
     Effect.map(
       attemptSync("find", `process ${pid}`, () => readProcess(pid)),
       Option.fromUndefinedOr
