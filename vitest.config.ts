@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config"
 
-// Fast suites only: what needs root, real parts or minutes has a runner of its own (scripts/test.mjs lists them).
+// What needs neither minutes nor a network of its own. scripts/test.mjs runs this and the three others.
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],

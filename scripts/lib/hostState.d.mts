@@ -1,0 +1,12 @@
+/** What a container runtime could leave behind on a host. Opaque: for `differences` alone. */
+export interface HostState {
+  readonly processes: ReadonlyArray<unknown>
+}
+
+export const hostState: () => HostState
+
+/** One line per thing that is there now and was not, or was there and is not. Empty when the host is as before. */
+export const differences: (before: HostState, after: HostState) => ReadonlyArray<string>
+
+/** The differences once things have had time to end; `limit` in milliseconds, 10 000 unless told. */
+export const settledDifferences: (before: HostState, limit?: number) => Promise<ReadonlyArray<string>>
