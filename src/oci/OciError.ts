@@ -33,8 +33,8 @@ export class SpecHostError extends Schema.TaggedError<SpecHostError>()("SpecHost
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `container ${this.containerId}: ${this.field}: ${this.path}: ${text}`
+    const reason = this.cause instanceof Error ? this.cause.message : "cannot be used"
+    return `container ${this.containerId}: ${this.field}: ${this.path}: ${reason}`
   }
 }
 

@@ -7,7 +7,7 @@ import { annotations, ownAnnotations } from "./annotations.ts"
 import { deviceRules } from "./devices.ts"
 import { type Fault, invalid } from "./fault.ts"
 import type { ContainerSpecInput } from "./input.ts"
-import { arrangeMounts, baseMounts, rootfsPropagation } from "./mounts.ts"
+import { arrangeMounts, baseMounts, rootfsPropagation, uncoveredDefaults } from "./mounts.ts"
 import { namespaces } from "./namespaces.ts"
 import { confinedPaths } from "./paths.ts"
 import { environment, processArgs, workingDirectory } from "./process.ts"
@@ -43,14 +43,12 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
       minimumMemory: handler.options.container_min_memory,
       facts
     })
-    const mounts = arrangeMounts(
-      baseMounts({
-        privileged,
-        sharedMemory: input.sharedMemory,
-        writableTmpfs: settings.read_only
-      }),
-      input.mounts
-    )
+    const defaults = baseMounts({
+      privileged,
+      sharedMemory: input.sharedMemory,
+      writableTmpfs: settings.read_only
+    })
+    const mounts = arrangeMounts(uncoveredDefaults(defaults, input.mounts), input.mounts)
     const propagation = rootfsPropagation(mounts)
 
     return {

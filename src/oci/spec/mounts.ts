@@ -150,6 +150,15 @@ export const arrangeMounts = (...lists: ReadonlyArray<ReadonlyArray<Mount>>): Re
   return Array.from(byDestination.values()).sort((left, right) => depth(left) - depth(right))
 }
 
+/** Default mounts that kubelet's leave standing: who binds another /dev or /sys gets all that is mounted below it too. */
+export const uncoveredDefaults = (
+  defaults: ReadonlyArray<Mount>,
+  requested: ReadonlyArray<Mount>
+): ReadonlyArray<Mount> => {
+  const covered = ["/dev", "/sys"].filter((top) => requested.some(({ destination }) => destination === top))
+  return defaults.filter(({ destination }) => !covered.some((top) => isAtOrBelow(destination, top)))
+}
+
 /** The root has to pass on what its mounts receive or give (mount_namespaces(7)). */
 export const rootfsPropagation = (mounts: ReadonlyArray<Mount>): "rslave" | "rshared" | undefined => {
   const uses = (option: string) => mounts.some((mount) => mount.options.includes(option))

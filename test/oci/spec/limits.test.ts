@@ -6,7 +6,7 @@ import { oomScoreAdj, resources } from "../../../src/oci/spec/resources.ts"
 import { rlimits } from "../../../src/oci/spec/rlimits.ts"
 import { podSysctls } from "../../../src/oci/spec/sysctls.ts"
 import { capability, containerResources } from "../requests.ts"
-import { facts, outcome } from "../fixtures.ts"
+import { facts, outcome } from "../host.ts"
 
 const withoutSysResource = new Set(capabilityNames.filter((name) => name !== "CAP_SYS_RESOURCE"))
 

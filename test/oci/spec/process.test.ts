@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { environment, processArgs, workingDirectory } from "../../../src/oci/spec/process.ts"
-import { image, outcome } from "../fixtures.ts"
+import { image, outcome } from "../host.ts"
 
 describe("processArgs", () => {
   it.each([

@@ -4,7 +4,7 @@ import { SupplementalGroupsPolicy } from "../../../src/gen/runtime/v1/api.ts"
 import { Files } from "../../../src/linux/Files.ts"
 import { LinuxError } from "../../../src/linux/LinuxError.ts"
 import { containerUser, resolveUser, type UserRequest } from "../../../src/oci/spec/user.ts"
-import { outcome } from "../fixtures.ts"
+import { outcome } from "../host.ts"
 
 const accounts = {
   passwd: [

@@ -1,0 +1,142 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { HostFacts } from "../../src/oci/HostFacts.ts"
+import {
+  compareVersions,
+  featuresByVersion,
+  openAdvisories,
+  parseFeatures,
+  parseVersion
+} from "../../src/oci/internal/runtimeProbe.ts"
+import { RuntimeHandlers, type RuntimeTable } from "../../src/oci/RuntimeHandlers.ts"
+import { fakeLinux } from "./fakeLinux.ts"
+import { entry, facts } from "./host.ts"
+
+const runcFeatures = JSON.stringify({
+  mountOptions: ["ro", "rro"],
+  linux: { namespaces: ["user", "pid"], mountExtensions: { idmap: { enabled: true } } }
+})
+
+describe("probe", () => {
+  it("reads versions", () => {
+    assert.deepStrictEqual(parseVersion("crun version 1.8.1\ncommit: f8a0"), { kind: "crun", version: "1.8.1" })
+    assert.deepStrictEqual(parseVersion("runc version 1.1.5+ds1\nspec: 1"), { kind: "runc", version: "1.1.5" })
+    assert.deepStrictEqual(parseVersion("youki version v0.5.0\n"), { kind: "other", version: "0.5.0" })
+    assert.isUndefined(parseVersion("GNU bash, version 5"))
+    assert.isBelow(compareVersions("1.9", "1.10"), 0)
+    assert.strictEqual(compareVersions("1.1", "1.1.0"), 0)
+  })
+  it("reads features", () => {
+    const both = { recursiveReadOnlyMounts: true, userNamespaces: true }
+    assert.deepStrictEqual(parseFeatures(runcFeatures), both)
+    assert.deepStrictEqual(parseFeatures('{"mountOptions":["rro"],"linux":{"namespaces":["user"]}}'), {
+      recursiveReadOnlyMounts: true,
+      userNamespaces: false
+    })
+    assert.deepStrictEqual(parseFeatures('{"mountOptions":null,"linux":{"namespaces":null}}'), {
+      recursiveReadOnlyMounts: false,
+      userNamespaces: false
+    })
+    assert.isUndefined(parseFeatures("unknown command features"))
+    assert.deepStrictEqual(featuresByVersion("crun", "1.8.1"), both)
+    assert.isFalse(featuresByVersion("crun", "1.3").recursiveReadOnlyMounts)
+    assert.isFalse(featuresByVersion("runc", "1.0.3").recursiveReadOnlyMounts)
+  })
+  it.each([
+    ["1.1.5", 2],
+    ["1.1.12", 1],
+    ["1.2.7", 1],
+    ["1.2.8", 0],
+    ["1.3.2", 1],
+    ["1.3.6", 0],
+    ["1.4.0", 0]
+  ])("runc %s has %i open advisories", (version, count) =>
+    assert.strictEqual(openAdvisories("runc", version).length, count)
+  )
+  it("crun has none of runc's", () => assert.deepStrictEqual(openAdvisories("crun", "1.0"), []))
+})
+
+describe("RuntimeHandlers", () => {
+  const program = { kind: "file" as const }
+  const host = () =>
+    fakeLinux({
+      files: {
+        "/usr/bin/crun": program,
+        "/usr/sbin/runc": program,
+        "/opt/plain": { kind: "file", mode: 0o644 },
+        "/opt/bash": program
+      },
+      run: ({ path, args }) => {
+        if (path === "/opt/bash") return { text: "bash" }
+        const name = path.includes("crun") ? "crun" : "runc"
+        if (args[0] === "--version") return { text: `${name} version 1.3.6\n` }
+        return name === "runc" ? { text: runcFeatures } : { code: 1, error: "unknown command features" }
+      }
+    })
+  const load = (table: RuntimeTable, kernel: readonly [number, number] = [6, 1]) => {
+    const { ran, layer } = host()
+    const handlers = RuntimeHandlers.layer(table).pipe(
+      Layer.provide(Layer.succeed(HostFacts, { ...facts, kernel })),
+      Layer.provide(layer)
+    )
+    return { ran, handlers }
+  }
+
+  it.effect("resolves, probes, and leaves out what does not work", () => {
+    const { ran, handlers } = load({
+      default_runtime: "crun",
+      runtimes: {
+        runc: { ...entry, runtime_root: "/run/other" },
+        absent: entry,
+        plain: { ...entry, runtime_path: "/opt/plain" },
+        bash: { ...entry, runtime_path: "/opt/bash" },
+        vm: { ...entry, runtime_type: "vm", runtime_path: "/usr/bin/crun" },
+        crun: entry,
+        heir: { ...entry, inherit_default_runtime: true, runtime_path: "/no", allowed_annotations: ["x"] }
+      }
+    })
+    return Effect.gen(function* () {
+      const service = yield* RuntimeHandlers
+      const list = yield* service.list
+      assert.deepStrictEqual(
+        list.map(({ name, kind, path, root }) => [name, kind, path, root]),
+        [
+          ["crun", "crun", "/usr/bin/crun", "/run/crun"],
+          ["runc", "runc", "/usr/sbin/runc", "/run/other"],
+          ["heir", "crun", "/usr/bin/crun", "/run/crun"]
+        ]
+      )
+      assert.strictEqual((yield* service.get("")).name, "crun")
+      assert.deepStrictEqual((yield* service.get("heir")).options.allowed_annotations, ["x"])
+      assert.deepStrictEqual((yield* service.get("runc")).features, {
+        recursiveReadOnlyMounts: true,
+        userNamespaces: true
+      })
+      const unknown = yield* Effect.flip(service.get("vm"))
+      assert.strictEqual(unknown.message, 'no runtime handler "vm"; configured and usable: crun, runc, heir')
+      for (const { env } of ran) assert.deepStrictEqual(Object.keys(env), ["PATH"])
+    }).pipe(Effect.provide(handlers))
+  })
+
+  it.effect("an old kernel has neither feature", () =>
+    Effect.gen(function* () {
+      const { features } = yield* (yield* RuntimeHandlers).get("runc")
+      assert.deepStrictEqual(features, { recursiveReadOnlyMounts: false, userNamespaces: false })
+    }).pipe(Effect.provide(load({ default_runtime: "runc", runtimes: { runc: entry } }, [5, 11]).handlers))
+  )
+
+  it.effect.each([
+    [{ default_runtime: "crun", runtimes: { runc: entry } }, /default_runtime is not one of/],
+    [{ default_runtime: "no", runtimes: { no: entry } }, /^runtime handler no: no is not an executable file/],
+    [{ default_runtime: "b", runtimes: { b: { ...entry, runtime_path: "/opt/bash" } } }, /does not answer as an OCI/],
+    [
+      { default_runtime: "v", runtimes: { v: { ...entry, runtime_type: "vm" as const } } },
+      /runtime_type vm is not built/
+    ]
+  ] as const)("a default handler that does not work stops the start: %#", ([table, message]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(load(table).handlers)))
+      assert.match(error.message, message)
+    })
+  )
+})
