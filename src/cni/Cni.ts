@@ -206,7 +206,6 @@ const failure = (kind: CniErrorKind, operation: CniCommand, podId: string, reaso
 const stateFailure = (operation: CniCommand, podId: string) => (error: LinuxError) =>
   failure("State", operation, podId, `record of the attachment: ${error.message}`, error)
 
-// Clean-up runs uninterruptibly; its limit must be able to end it all the same.
 const within =
   (
     limit: Duration.Input,
@@ -214,7 +213,7 @@ const within =
     { network, containerId }: Pick<ChainRequest, "network" | "containerId">
   ) =>
   <A>(self: Effect.Effect<A, CniError>): Effect.Effect<A, CniError> =>
-    Effect.timeoutOrElse(Effect.interruptible(self), {
+    Effect.timeoutOrElse(self, {
       duration: limit,
       orElse: () =>
         Effect.fail(

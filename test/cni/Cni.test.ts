@@ -183,6 +183,18 @@ it.effect("a hanging ADD is ended after five minutes and undone", () =>
   })
 )
 
+it.effect("a clean-up that hangs is ended after a minute", () =>
+  Effect.gen(function* () {
+    const { world, cni } = yield* setUp
+    world.answer = (call) =>
+      call.command === "ADD" ? Effect.succeed({ code: 1 }) : call.command === "DEL" ? Effect.never : undefined
+    const fiber = yield* Effect.forkChild(Effect.flip(cni.add(attachment())), { startImmediately: true })
+    yield* until(() => world.commands().includes("DEL portmap"))
+    yield* TestClock.adjust("1 minute")
+    assert.strictEqual((yield* Fiber.join(fiber)).plugin, "bridge")
+  })
+)
+
 it.effect("an interrupted ADD is undone before the interruption is over", () =>
   Effect.gen(function* () {
     const { world, cni } = yield* setUp

@@ -29,6 +29,7 @@ it.live("each exit is told once, and again only after its file was gone", () =>
   Effect.gen(function* () {
     const { files, exits } = yield* setUp
     writeFileSync(`${exits}/early`, "0")
+    writeFileSync(`${exits}/half.AB12CD`, "")
     const { seen, fiber } = yield* seenOf(files, exits)
     yield* settle
     writeFileSync(`${exits}/late.XX12YY`, "0")

@@ -66,7 +66,7 @@ export const endMonitor = Effect.fnUntraced(function* ({ processes }: Services, 
     yield* Effect.sleep("20 millis")
   }
   yield* processes.signal(monitor, SIGKILL)
-  const ended = yield* Effect.timeoutOption(Effect.interruptible(processes.awaitEnd(monitor)), "2 seconds")
+  const ended = yield* Effect.timeoutOption(processes.awaitEnd(monitor), "2 seconds")
   return Option.isSome(ended)
 })
 

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmdirSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync
@@ -177,6 +178,27 @@ for (const runtime of runtimes) {
         assert.isFalse(existsSync(request.logPath))
       }))
 
+    test("reopening ends with the monitor that was asked for it", (bench) =>
+      Effect.gen(function* () {
+        const { conmon, request, launched, start } = yield* create(bench, ["/bin/sleep", "1000"])
+        yield* start
+        renameSync(request.logPath, `${request.logPath}.1`)
+        process.kill(launched.monitor.pid, "SIGSTOP")
+        const fiber = yield* Effect.forkChild(Effect.flip(conmon.reopenLog(request)), { startImmediately: true })
+        yield* Effect.sleep("100 millis")
+        process.kill(launched.monitor.pid, "SIGKILL")
+        assert.strictEqual((yield* Fiber.join(fiber)).kind, "Gone")
+        assert.isFalse(existsSync(request.logPath))
+      }))
+
+    test("finds a monitor whose pid file was never written", (bench) =>
+      Effect.gen(function* () {
+        const { conmon, request } = yield* create(bench, ["/bin/sleep", "1000"])
+        rmSync(`${request.bundle}/conmon-pidfile`)
+        yield* conmon.cleanup(request)
+        assert.deepStrictEqual(processesAndMountsOf(bench.root), [])
+      }))
+
     test("gives the runtime's own words when it refuses, and leaves nothing", (bench) =>
       Effect.gen(function* () {
         const conmon = yield* Conmon
@@ -270,7 +292,11 @@ for (const runtime of runtimes) {
       Effect.gen(function* () {
         const conmon = yield* Conmon
         const stuck = `${bench.root}/stuck`
-        writeFileSync(stuck, `#!/bin/sh\n: ${bench.root}/\nsetsid sleep 1000 &\nsleep 1000\n`, { mode: 0o755 })
+        writeFileSync(
+          stuck,
+          `#!/bin/sh\n: ${bench.root}/\nsetsid sh -c ': ${bench.root}/; sleep 1000; :' &\nsleep 1000\n`,
+          { mode: 0o755 }
+        )
         const request = bench.bundle(["/bin/true"], { runtimePath: stuck, createLimitMs: 500 })
         const error = yield* Effect.flip(conmon.launch(request))
         assert.include(error.message, "within 0.5 s")
