@@ -26,6 +26,7 @@ import { HostFacts } from "../../../src/oci/HostFacts.ts"
 import { globalArguments, OciRuntime, runtimeEnvironment } from "../../../src/oci/OciRuntime.ts"
 import { type RuntimeHandler, RuntimeHandlers } from "../../../src/oci/RuntimeHandlers.ts"
 import type { ImageDefaults } from "../../../src/oci/spec/input.ts"
+import type { PodNamespaces } from "../../../src/oci/spec/namespaces.ts"
 import { containerConfig, containerResources, linuxConfig, securityContext } from "../../oci/requests.ts"
 
 export const runtimes = ["crun", "runc"].filter((name) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0)
@@ -67,7 +68,11 @@ const runtimePath = (name: string): string => {
 }
 
 export const setUp = () => makeRootfs()
-export const tearDown = () => rmSync(root, { recursive: true, force: true })
+export const tearDown = () => {
+  rmSync(root, { recursive: true, force: true })
+  // The parent of the containers' cgroups; another file's containers may still be in it.
+  spawnSync("sh", ["-c", "rmdir /sys/fs/cgroup/cricket-oci /sys/fs/cgroup/*/cricket-oci 2>/dev/null"])
+}
 
 export const settings: ContainerSpecSettings = { ...defaultSettings.runtime, ...defaultSettings.image }
 
@@ -111,6 +116,7 @@ export interface Wanted {
   readonly config?: Partial<ContainerConfig>
   readonly security?: Partial<LinuxContainerSecurityContext>
   readonly image?: Partial<ImageDefaults>
+  readonly namespaces?: Partial<PodNamespaces>
 }
 
 export interface Started {
@@ -120,10 +126,64 @@ export interface Started {
   readonly output: () => string
 }
 
+const hostNamespaces: PodNamespaces = {
+  network: undefined,
+  ipc: undefined,
+  uts: undefined,
+  pausePid: undefined,
+  targetPid: undefined
+}
+
+/** A bundle in `${root}/${id}`; the container is deleted with the scope. */
+const createFrom = Effect.fnUntraced(function* (spec: RuntimeSpec, handler: RuntimeHandler, id: string) {
+  const runtime = yield* OciRuntime
+  const bundle = `${root}/${id}`
+  writeFileSync(`${bundle}/config.json`, encodeRuntimeSpec(spec))
+  const output = openSync(`${bundle}/output`, "w")
+  const created = spawnSync(handler.path, [...globalArguments(handler, options), "create", "--bundle", bundle, id], {
+    stdio: ["ignore", output, output],
+    env: runtimeEnvironment(options)
+  })
+  closeSync(output)
+  const text = () => readFileSync(`${bundle}/output`, "utf8")
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      yield* runtime.kill(handler, id, 9)
+      for (let round = 0; round < 200; round++) {
+        if ((yield* runtime.state(handler, id)).status === "stopped") break
+        yield* Effect.sleep("25 millis")
+      }
+      yield* runtime.delete(handler, id)
+    }).pipe(Effect.ignore)
+  )
+  if (created.status !== 0) return yield* Effect.die(new Error(`${handler.name} create: ${text()}`))
+  return { id, handler, spec, output: text } satisfies Started
+})
+
+/** Starts a pause container that runs `command`. */
+export const startPause = Effect.fnUntraced(function* (command: ReadonlyArray<string>) {
+  const handler = yield* (yield* RuntimeHandlers).get("")
+  const id = `cricket-oci-${randomBytes(6).toString("hex")}`
+  mkdirSync(`${root}/${id}/shm`, { recursive: true })
+  const { spec } = yield* (yield* ContainerSpecs).pause({
+    id,
+    command,
+    image: { ...image, User: "65535:65535" },
+    handler,
+    rootfs,
+    cgroupsPath: `/cricket-oci/${id}`,
+    securityContext: undefined,
+    namespaces: { network: "host", ipc: "host", uts: "host" },
+    sharedMemory: `${root}/${id}/shm`
+  })
+  const container = yield* createFrom(spec, handler, id)
+  yield* (yield* OciRuntime).start(handler, id)
+  return container
+})
+
 /** Creates a container (not started); deleted with the scope. */
 export const create = Effect.fnUntraced(function* (args: ReadonlyArray<string>, wanted: Wanted = {}) {
   const specs = yield* ContainerSpecs
-  const runtime = yield* OciRuntime
   const handler = yield* (yield* RuntimeHandlers).get("")
   const id = `cricket-oci-${randomBytes(6).toString("hex")}`
   const bundle = `${root}/${id}`
@@ -145,30 +205,11 @@ export const create = Effect.fnUntraced(function* (args: ReadonlyArray<string>, 
     rootfs,
     cgroupsPath: `/cricket-oci/${id}`,
     hostname: "pod-1",
-    namespaces: { network: undefined, ipc: undefined, uts: undefined, pausePid: undefined, targetPid: undefined },
+    namespaces: { ...hostNamespaces, ...wanted.namespaces },
     podFiles: { hostname: undefined, resolvConf: undefined, sharedMemory: `${bundle}/shm` },
     volumeDirectory: `${bundle}/volumes`
   })
-  writeFileSync(`${bundle}/config.json`, encodeRuntimeSpec(spec))
-  const output = openSync(`${bundle}/output`, "w")
-  const created = spawnSync(handler.path, [...globalArguments(handler, options), "create", "--bundle", bundle, id], {
-    stdio: ["ignore", output, output],
-    env: runtimeEnvironment(options)
-  })
-  closeSync(output)
-  const text = () => readFileSync(`${bundle}/output`, "utf8")
-  yield* Effect.addFinalizer(() =>
-    Effect.gen(function* () {
-      yield* runtime.kill(handler, id, 9)
-      for (let round = 0; round < 200; round++) {
-        if ((yield* runtime.state(handler, id)).status === "stopped") break
-        yield* Effect.sleep("25 millis")
-      }
-      yield* runtime.delete(handler, id)
-    }).pipe(Effect.ignore)
-  )
-  if (created.status !== 0) return yield* Effect.die(new Error(`${handler.name} create: ${text()}`))
-  return { id, handler, spec, output: text } satisfies Started
+  return yield* createFrom(spec, handler, id)
 })
 
 /** Creates and starts a container. */
