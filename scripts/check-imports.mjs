@@ -24,6 +24,7 @@ const floors = {
   cri: 6,
   cli: 7,
   harness: 7,
+  "runtimeStatus.ts": 7,
   "main.ts": 7,
   "daemon.ts": 7
 }
@@ -41,7 +42,9 @@ const roomOf = (path) => relative(source, path).split("/")[0]
 const importsOf = (path) => {
   const text = readFileSync(path, "utf8")
   const found = []
-  for (const match of text.matchAll(/^(?:import|export)\s+(type\s)?[^"'`;]*?from\s+"(\.[^"]+)"|import\("(\.[^"]+)"\)/gm)) {
+  for (const match of text.matchAll(
+    /^(?:import|export)\s+(type\s)?[^"'`;]*?from\s+"(\.[^"]+)"|import\("(\.[^"]+)"\)/gm
+  )) {
     const line = text.slice(0, match.index).split("\n").length
     found.push({ line, typeOnly: match[1] !== undefined, target: resolve(dirname(path), match[2] ?? match[3]) })
   }
@@ -57,7 +60,10 @@ for (const path of filesBelow(source)) {
   if (room === "gen") continue
   const imports = importsOf(path)
   // Types are erased: only imports that run can form a circle that matters.
-  graph.set(path, imports.filter(({ typeOnly }) => !typeOnly).map(({ target }) => target))
+  graph.set(
+    path,
+    imports.filter(({ typeOnly }) => !typeOnly).map(({ target }) => target)
+  )
   for (const { line, target } of imports) {
     const other = roomOf(target)
     if (other === room || other === "gen") continue

@@ -53,7 +53,10 @@ const ensureDebianPackages = (names) => {
   run("apt-get", ["install", ...quiet, ...missing], { env })
 }
 
-const lockDigest = () => createHash("sha256").update(readFileSync(`${top}/package-lock.json`)).digest("hex")
+const lockDigest = () =>
+  createHash("sha256")
+    .update(readFileSync(`${top}/package-lock.json`))
+    .digest("hex")
 
 const ensureNpmPackages = () => {
   const stamp = `${top}/node_modules/.cricket-lock`

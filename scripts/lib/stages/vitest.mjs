@@ -1,0 +1,56 @@
+// One vitest run as a stage: its report is read, so that what a crash or a file without tests leaves out is noticed.
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { relative } from "node:path"
+import { inPrivateMounts, nodePath, top } from "../setup.mjs"
+
+const resultsOf = (report) => {
+  const result = { passed: 0, failed: [], skipped: [] }
+  for (const file of report.testResults) {
+    const path = relative(top, file.name)
+    // A file that does not load has no tests to fail.
+    if (file.status === "failed" && !file.assertionResults.some(({ status }) => status === "failed")) {
+      result.failed.push({ name: path, detail: file.message ?? "" })
+    }
+    for (const test of file.assertionResults) {
+      const name = `${path}: ${test.fullName}`
+      if (test.status === "passed") result.passed++
+      else if (test.status === "failed") result.failed.push({ name, detail: test.failureMessages.join("\n") })
+      else result.skipped.push({ name })
+    }
+  }
+  return result
+}
+
+/**
+ * `network` "own" gives the suite a network namespace too, in which there is a loopback and nothing else. `limit` is in
+ * minutes; a suite that has not ended by then has failed.
+ */
+export const runVitest = ({ config, limit, network = "own" }) => {
+  const directory = mkdtempSync(`${tmpdir()}/cricket-report-`)
+  const report = `${directory}/report.json`
+  const vitest = [nodePath(), `${top}/node_modules/vitest/vitest.mjs`, "run", "--config", `${top}/${config}`]
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
+  const loopback = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+  const [unshare, ...rest] = inPrivateMounts([...(network === "own" ? loopback : []), ...vitest, ...reporters])
+  const { status, signal, error } = spawnSync(unshare, [...(network === "own" ? ["--net"] : []), ...rest], {
+    cwd: top,
+    stdio: ["ignore", 2, 2],
+    timeout: limit * 60_000,
+    killSignal: "SIGKILL"
+  })
+  try {
+    const result = resultsOf(JSON.parse(readFileSync(report, "utf8")))
+    // An error outside of any test, or a worker that died.
+    if (status !== 0 && result.failed.length === 0) {
+      result.failed.push({ name: config, detail: `vitest ended with ${status ?? signal}; see its output above` })
+    }
+    return result
+  } catch {
+    const reason = error?.code === "ETIMEDOUT" ? `not done after ${limit} minutes` : `ended with ${status ?? signal}`
+    return { passed: 0, failed: [{ name: config, detail: `vitest left no report: ${reason}` }], skipped: [] }
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
