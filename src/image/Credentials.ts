@@ -1,7 +1,7 @@
 /** Who we are for a registry: from the request, else from the node's auth files (containers-auth.json(5)). */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Result } from "effect"
 import type { AuthConfig } from "../gen/runtime/v1/api.ts"
 import { Files } from "../linux/Files.ts"
 import { isGone } from "../linux/LinuxError.ts"
@@ -78,45 +78,41 @@ const keysOf = (reference: Reference): ReadonlyArray<string> => {
   return parts.map((_, index) => parts.slice(0, parts.length - index).join("/"))
 }
 
-/** The most specific entry for a repository in the text of an auth file. */
-export const fromAuthFile = (content: string, reference: Reference): Credentials | undefined => {
-  let auths: unknown
+/** The most specific entry for a repository in an auth file, or why the file cannot be read. */
+export const fromAuthFile = (content: string, reference: Reference): Result.Result<Credentials | undefined, string> => {
+  let file: unknown
   try {
-    auths = member(JSON.parse(content), "auths")
+    file = JSON.parse(content)
   } catch {
-    return undefined
+    return Result.fail("it is not JSON")
   }
+  const auths = member(file, "auths")
+  if (typeof auths !== "object" || auths === null) return Result.succeed(undefined)
   for (const key of keysOf(reference)) {
     const credentials = entryCredentials(member(auths, key))
-    if (credentials !== undefined) return credentials
+    if (credentials !== undefined) return Result.succeed(credentials)
   }
-  if (typeof auths !== "object" || auths === null) return undefined
   // Keys as docker login writes them: a URL, or one of Docker Hub's other names.
   for (const [key, entry] of Object.entries(auths)) {
-    const pathOnly = key.includes("/") && !/^https?:\/\//.test(key)
-    if (!pathOnly && normalHost(key) === reference.domain) {
-      const credentials = entryCredentials(entry)
-      if (credentials !== undefined) return credentials
-    }
+    const repository = key.includes("/") && !/^https?:\/\//.test(key)
+    const credentials = !repository && normalHost(key) === reference.domain ? entryCredentials(entry) : undefined
+    if (credentials !== undefined) return Result.succeed(credentials)
   }
-  return undefined
+  return Result.succeed(undefined)
 }
 
-/** From the node's files: the first that knows the repository. An unreadable file counts as absent, and is logged. */
+/** From the node's files: the first that knows the repository. A file that cannot be used counts as absent, and is logged. */
 export const fromNode = Effect.fn("Credentials.fromNode")(function* (reference: Reference) {
   const files = yield* Files
   const settings = yield* PullSettings
   for (const path of settings.authFiles) {
-    const content = yield* files
-      .readText(path, { maxBytes: 4 * 1024 * 1024 })
-      .pipe(
-        Effect.catch((error) =>
-          isGone(error)
-            ? Effect.succeed("")
-            : Effect.as(Effect.logWarning(`registry credentials ${path} cannot be read: ${error.code}`), "")
-        )
+    const credentials = yield* files.readText(path, { maxBytes: 4 * 1024 * 1024 }).pipe(
+      Effect.mapError((error) => (isGone(error) ? undefined : error.code)),
+      Effect.flatMap((content) => Effect.fromResult(fromAuthFile(content, reference))),
+      Effect.catch((reason) =>
+        reason === undefined ? Effect.void : Effect.logWarning(`registry credentials ${path} are left out: ${reason}`)
       )
-    const credentials = content === "" ? undefined : fromAuthFile(content, reference)
+    )
     if (credentials !== undefined) return credentials
   }
   return undefined

@@ -84,7 +84,7 @@ export class Images extends Context.Service<
         const snapshot = yield* store.snapshot
         const found = byId(snapshot, text)
         if (found !== undefined) return found
-        const meant = yield* registries.candidates(text).pipe(Effect.catch(() => Effect.succeed([])))
+        const meant = yield* registries.candidates(text).pipe(Effect.orElseSucceed(() => []))
         for (const reference of meant) {
           const image = byReference(snapshot, reference)
           if (image !== undefined) return image

@@ -35,6 +35,8 @@ export class PullSettings extends Context.Service<PullSettings, PullSettingsShap
       PullSettings,
       Effect.map(Settings, ({ image }) => {
         const home = environment.HOME ?? "/root"
+        const runtime = environment.XDG_RUNTIME_DIR
+        const configHome = environment.XDG_CONFIG_HOME ?? `${home}/.config`
         return {
           registriesConf: "/etc/containers/registries.conf",
           registriesConfDirs: ["/etc/containers/registries.conf.d"],
@@ -42,8 +44,8 @@ export class PullSettings extends Context.Service<PullSettings, PullSettingsShap
           authFiles:
             image.global_auth_file === ""
               ? [
-                  `${environment.XDG_RUNTIME_DIR ?? "/run/containers/0"}${environment.XDG_RUNTIME_DIR ? "/containers" : ""}/auth.json`,
-                  `${environment.XDG_CONFIG_HOME ?? `${home}/.config`}/containers/auth.json`,
+                  runtime === undefined ? "/run/containers/0/auth.json" : `${runtime}/containers/auth.json`,
+                  `${configHome}/containers/auth.json`,
                   `${environment.DOCKER_CONFIG ?? `${home}/.docker`}/config.json`
                 ]
               : [image.global_auth_file],

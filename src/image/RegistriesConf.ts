@@ -70,7 +70,7 @@ export class RegistriesConf extends Context.Service<
 
       const readFile = Effect.fnUntraced(function* (path: string) {
         const text = yield* files.readText(path, { maxBytes: 4 * 1024 * 1024 }).pipe(
-          Effect.catch((error) => (isGone(error) ? Effect.succeed("") : Effect.fail(error))),
+          Effect.catchIf(isGone, () => Effect.succeed("")),
           Effect.mapError(unreadable(path))
         )
         const parsed = parseRegistriesFile(text)
@@ -81,7 +81,7 @@ export class RegistriesConf extends Context.Service<
 
       const dropIns = Effect.fnUntraced(function* (directory: string) {
         const names = yield* files.readDirectory(directory).pipe(
-          Effect.catch((error) => (isGone(error) ? Effect.succeed([]) : Effect.fail(error))),
+          Effect.catchIf(isGone, () => Effect.succeed([])),
           Effect.mapError(unreadable(directory))
         )
         return names.filter((name) => name.endsWith(".conf")).map((name) => `${directory}/${name}`)

@@ -23,9 +23,9 @@ export class RegistryUnreachable extends Schema.TaggedError<RegistryUnreachable>
 /** An answer that stopped arriving: less than the least useful amount of bytes within the time. */
 export class TransferStalled extends Schema.TaggedError<TransferStalled>()("TransferStalled", {
   ...fields,
-  seconds: Schema.Number,
+  seconds: Schema.Finite,
   /** Bytes received before. */
-  received: Schema.Number
+  received: Schema.Finite
 }) {
   override get message(): string {
     return `${this.what}: ${this.host} sent nothing useful for ${this.seconds} s after ${this.received} bytes`
@@ -55,10 +55,10 @@ export class NotInRegistry extends Schema.TaggedError<NotInRegistry>()("NotInReg
 /** Any other status. */
 export class RegistryRefused extends Schema.TaggedError<RegistryRefused>()("RegistryRefused", {
   ...fields,
-  status: Schema.Number,
+  status: Schema.Finite,
   reason: Schema.String,
   /** From Retry-After. */
-  retryAfterMs: Schema.optionalKey(Schema.Number)
+  retryAfterMs: Schema.optionalKey(Schema.Finite)
 }) {
   override get message(): string {
     return `${this.what}: ${this.host} answered ${this.status}: ${this.reason}`

@@ -47,7 +47,7 @@ describe("fromAuthFile", () => {
       __proto__: { auth: btoa("evil:0") }
     }
   })
-  const of = (reference: string, content = file) => shown(fromAuthFile(content, ref(reference)))
+  const of = (reference: string, content = file) => shown(Result.getOrUndefined(fromAuthFile(content, ref(reference))))
 
   it("takes the most specific entry", () => {
     assert.strictEqual(of("quay.io/team/app:1"), "app:3")

@@ -2,11 +2,14 @@
 import { Effect } from "effect"
 import type { PullImageRequest, PullImageResponse } from "../../gen/runtime/v1/api.ts"
 import { ImagePuller } from "../../image/ImagePuller.ts"
+import { Jobs } from "../../pod/Jobs.ts"
 import { InvalidRequest } from "../../pod/PodError.ts"
 
 export const pullImage = Effect.fn("ImageService.PullImage")(function* ({ image, auth }: PullImageRequest) {
   const reference = image?.image ?? ""
   if (reference === "") return yield* new InvalidRequest({ field: "image.image", reason: "no image is named" })
-  const { id } = yield* (yield* ImagePuller).pull({ reference, auth })
+  const puller = yield* ImagePuller
+  const jobs = yield* Jobs
+  const { id } = yield* puller.pull({ reference, auth }).pipe(jobs.waiting(`pull ${reference}`))
   return { imageRef: id } satisfies PullImageResponse
 })

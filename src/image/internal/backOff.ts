@@ -14,7 +14,7 @@ const delayMs = (error: RegistryError, failures: number): number => {
 
 /** Waits after the n-th failure in a row (1 is the first), or fails with the error where no further try makes sense. */
 export const backOff = Effect.fnUntraced(function* (error: RegistryError, failures: number, attempts: number) {
-  if (!isTransient(error) || failures >= attempts) return yield* Effect.fail(error)
+  if (!isTransient(error) || failures >= attempts) return yield* error
   yield* Effect.sleep(delayMs(error, failures) * (yield* Random.nextBetween(0.75, 1.25)))
 })
 

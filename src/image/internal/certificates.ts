@@ -17,7 +17,7 @@ export const certificatesFor = Effect.fnUntraced(function* (host: string) {
     const unusable = (path: string) => (cause: { readonly code: string }) =>
       new CertificatesUnusable({ host, path, reason: `cannot be read: ${cause.code}`, cause })
     const names = yield* files.readDirectory(directory).pipe(
-      Effect.catch((error) => (isGone(error) ? Effect.succeed(undefined) : Effect.fail(error))),
+      Effect.catchIf(isGone, () => Effect.void),
       Effect.mapError(unusable(directory))
     )
     if (names === undefined) continue

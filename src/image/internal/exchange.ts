@@ -141,29 +141,30 @@ export const readBody = Effect.fnUntraced(function* (
   return new Uint8Array(Buffer.concat(chunks))
 })
 
-/** What the registry says about a failure, made safe for logs: its error code and message where the body has them. */
+const printable = (text: string): string =>
+  text
+    .replace(/[^\x20-\x7e]+/g, " ")
+    .trim()
+    .slice(0, 300)
+
+/** Code and message of the distribution specification's error format; "" for anything else: proxies answer in HTML. */
+const errorOf = (body: Uint8Array): string => {
+  try {
+    const { errors } = JSON.parse(new TextDecoder().decode(body)) as {
+      readonly errors: ReadonlyArray<{ readonly code?: unknown; readonly message?: unknown }>
+    }
+    return printable([errors[0]?.code, errors[0]?.message].filter((part) => typeof part === "string").join(": "))
+  } catch {
+    return ""
+  }
+}
+
+/** What the registry says about a failure, made safe for logs. */
 export const explain = Effect.fnUntraced(function* (
   request: Pick<Exchange, "host" | "what" | "patienceMs">,
   response: HttpClientResponse.HttpClientResponse
 ) {
-  const body = yield* readBody(request, response, maxErrorBytes).pipe(
-    Effect.catch(() => Effect.succeed(new Uint8Array()))
-  )
-  const text = new TextDecoder().decode(body)
-  const printable = (value: string) =>
-    value
-      .replace(/[^\x20-\x7e]+/g, " ")
-      .trim()
-      .slice(0, 300)
-  try {
-    const parsed: unknown = JSON.parse(text)
-    const [first] = (
-      parsed as { readonly errors: ReadonlyArray<{ readonly code?: unknown; readonly message?: unknown }> }
-    ).errors
-    const said = [first?.code, first?.message].filter((part) => typeof part === "string").join(": ")
-    if (said !== "") return printable(said)
-  } catch {
-    // Not the error format of the distribution specification: proxies answer in HTML.
-  }
-  return `status ${response.status}`
+  const body = yield* readBody(request, response, maxErrorBytes).pipe(Effect.orElseSucceed(() => new Uint8Array()))
+  const said = errorOf(body)
+  return said === "" ? `status ${response.status}` : said
 })

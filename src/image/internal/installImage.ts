@@ -39,9 +39,10 @@ export const installImage = Effect.fn("installImage")(function* <E>(request: Ins
 
   const id = hexOf(manifest.config.digest)
   const present = (yield* store.snapshot).byId.get(id)
-  if (present !== undefined) {
+  if (present?.manifestDigest === digest) {
     const { diff_ids } = present.config.rootfs
     if ((yield* store.existingLayers(diff_ids)) === diff_ids.length) {
+      if (names.every((name) => present.names.includes(name))) return present
       yield* store.addNames(id, names)
       return (yield* store.snapshot).byId.get(id) ?? present
     }

@@ -146,7 +146,7 @@ export const resumableBlob = (request: BlobRequest): Stream.Stream<Uint8Array, R
         yield* disconnect
         failures += 1
         gained = 0
-        if (progressTimeoutMs > 0 && fruitlessMs >= progressTimeoutMs) return yield* Effect.fail(error)
+        if (progressTimeoutMs > 0 && fruitlessMs >= progressTimeoutMs) return yield* error
         yield* backOff(error, failures, attempts)
         yield* Effect.logDebug(`${what}: asking ${host} again from byte ${received}: ${error.message}`)
       })

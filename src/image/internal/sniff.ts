@@ -26,7 +26,7 @@ export const sniff = Effect.fnUntraced(function* <E>(blob: Stream.Stream<Uint8Ar
   const chunks: Array<Uint8Array> = []
   const head: Array<number> = []
   while (head.length < longestMagic) {
-    const next = yield* pull.pipe(Effect.catchIf(Cause.isDone, () => Effect.succeed(undefined)))
+    const next = yield* pull.pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
     if (next === undefined) break
     chunks.push(...next)
     for (const chunk of next) head.push(...chunk.subarray(0, longestMagic - head.length))

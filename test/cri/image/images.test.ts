@@ -1,20 +1,23 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { ImageSpec, ListImagesResponse } from "../../../src/gen/runtime/v1/api.ts"
 import { Encoded } from "../../../src/cri/adapter.ts"
 import { imageStatus } from "../../../src/cri/image/imageStatus.ts"
 import { listImages } from "../../../src/cri/image/listImages.ts"
 import { pullImage } from "../../../src/cri/image/pullImage.ts"
 import { removeImage } from "../../../src/cri/image/removeImage.ts"
+import { Jobs } from "../../../src/pod/Jobs.ts"
 import { registryOf } from "../../image/support/fakeRegistry.ts"
 import { makeImage } from "../../image/support/images.ts"
 import { makePuller } from "../../image/support/puller.ts"
 
 const image = makeImage({ config: { config: { User: "1000:users", Labels: { a: "b" } } } })
-const makeWorld = (pinnedImages: ReadonlyArray<string> = []) =>
-  makePuller(registryOf({ images: [image], tags: { v1: image.manifest, v2: image.manifest } }), {
+const makeWorld = (pinnedImages: ReadonlyArray<string> = []) => {
+  const world = makePuller(registryOf({ images: [image], tags: { v1: image.manifest, v2: image.manifest } }), {
     settings: { pinnedImages }
   })
+  return { ...world, layer: Layer.merge(world.layer, Jobs.layer) }
+}
 
 const spec = (name: string): ImageSpec => ({ ...ImageSpec.decode(new Uint8Array()), image: name })
 const pull = (name: string) => pullImage({ image: spec(name), auth: undefined, sandboxConfig: undefined })
