@@ -4,7 +4,7 @@ import { LinuxError } from "../../src/linux/LinuxError.ts"
 import type { Loss } from "./Node.ts"
 
 /** Name of the command (an RPC, say) on whose behalf a fiber works; inherited by the fibers it forks. */
-export const Step = Context.Reference<string>("test/world/Step", { defaultValue: () => "background" })
+export const Step = Context.Reference<string | undefined>("test/world/Step", { defaultValue: () => undefined })
 
 export type When = "before" | "after"
 
@@ -127,6 +127,11 @@ export class Calls {
   plan: FaultPlan | undefined
   /** The call that the plan hit. */
   struck: CallRecord | undefined
+  /**
+   * Name for calls of fibers without a step: "Start" while the daemon starts, then "background". A start has no step of
+   * its own, because services keep the context in which they were built.
+   */
+  phase = "background"
   /** Calls are numbered only while armed: the set-up of a world is not under test. */
   armed = false
   private readonly counts = { seam: 0, program: 0 }
@@ -152,7 +157,7 @@ export class Calls {
   ): Effect.Effect<A, E> {
     return Effect.withFiber((fiber) => {
       if (life.dead()) return Effect.never
-      const fault = this.enter("seam", fiber.getRef(Step), call)
+      const fault = this.enter("seam", fiber.getRef(Step) ?? this.phase, call)
       if (fault === undefined) return Effect.andThen(Effect.yieldNow, this.alive(life, act))
       switch (fault.kind) {
         case "fail":

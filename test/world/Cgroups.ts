@@ -135,6 +135,7 @@ export class Cgroup extends SelfMakingDirectory {
   }
 
   move(process: Process): void {
+    if (process.exit !== undefined) throw new Errno("ESRCH")
     if (
       this.hierarchy === "v2" &&
       this.above !== undefined &&
@@ -216,7 +217,7 @@ export class Cgroup extends SelfMakingDirectory {
     const pid = Number(value.trim())
     if (!Number.isInteger(pid)) throw new Errno("EINVAL")
     const process = this.table().all.get(pid)
-    if (process === undefined || process.exit !== undefined) throw new Errno("ESRCH")
+    if (process === undefined) throw new Errno("ESRCH")
     this.move(process)
   }
 

@@ -46,7 +46,9 @@ export class Daemon<S> {
   /** Builds the layer. It may take this many seconds of virtual time. */
   async start(layer: DaemonLayer<S>, limitSeconds: number): Promise<End> {
     const build = Layer.buildWithScope(layer(seamLayer(this.world, this.life)), this.scope)
-    const end = await this.run("Start", build, limitSeconds)
+    this.world.calls.phase = "Start"
+    const end = await this.run(undefined, build, limitSeconds)
+    this.world.calls.phase = "background"
     if (end._tag === "done" && Exit.isSuccess(end.exit)) this.services = end.exit.value as Context.Context<S>
     return end
   }
@@ -90,9 +92,14 @@ export class Daemon<S> {
     return this.closing !== undefined && !this.life.dead()
   }
 
-  private async run(name: string, effect: Effect.Effect<unknown, unknown>, limitSeconds: number): Promise<End> {
+  private async run(
+    name: string | undefined,
+    effect: Effect.Effect<unknown, unknown>,
+    limitSeconds: number
+  ): Promise<End> {
     const { engine } = this.world
-    const fiber = engine.fork(Context.add(this.context, Step, name) as Context.Context<never>, effect)
+    const context = name === undefined ? this.context : Context.add(this.context, Step, name)
+    const fiber = engine.fork(context as Context.Context<never>, effect)
     this.current = fiber
     const end = await engine.run(
       () => fiber.pollUnsafe() !== undefined || this.life.dead(),

@@ -37,9 +37,12 @@ export class MountTable {
   mount(request: MountRequest): void {
     const flags: ReadonlyArray<string> = request.flags
     if (Buffer.byteLength(request.data) > 4095) throw new Errno("E2BIG")
-    const propagation = flags.find((flag) => propagations.has(flag))
+    const [propagation, ...more] = flags.filter((flag) => propagations.has(flag))
+    // A mount has one kind; refused as a whole, as the real layer does by taking its first steps back.
+    if (more.length > 0) throw new Errno("EINVAL")
     if (flags.includes("remount")) this.remount(this.paths.find(request.target, { follow: true }), flags)
     else if (flags.includes("bind") || request.type !== "") this.attach(request, flags)
+    else if (propagation === undefined) throw new Errno("EINVAL")
     if (propagation !== undefined) {
       this.propagate(this.paths.find(request.target, { follow: true }), propagation, flags.includes("rec"))
     }

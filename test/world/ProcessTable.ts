@@ -133,10 +133,13 @@ export class ProcessTable {
     return this.engine.context(process.owner, this.seed())
   }
 
+  /** Starts a process's program as a task of its own: whoever made the process first finishes what it does to it. */
   run(process: Process, program: Effect.Effect<ExitStatus>): void {
-    const fiber = this.engine.fork(this.context(process), program)
-    fiber.addObserver((exit) => {
-      this.end(process, exit._tag === "Success" ? exit.value : { code: null, signal: 11 })
+    this.engine.schedule(process.owner, () => {
+      const fiber = this.engine.fork(this.context(process), program)
+      fiber.addObserver((exit) => {
+        this.end(process, exit._tag === "Success" ? exit.value : { code: null, signal: 11 })
+      })
     })
   }
 

@@ -14,6 +14,8 @@ export interface ScenarioStep<S> {
   /** The command's name, an RPC: calls are counted by it. */
   readonly name: string
   readonly run: Effect.Effect<unknown, unknown, S>
+  /** What the client does after a failure, as kubelet's next sync would; default `run` again. */
+  readonly retry?: Effect.Effect<unknown, unknown, S>
 }
 
 /** A scenario may keep state between its steps (ids): each run gets a fresh one. */
@@ -60,6 +62,9 @@ const stopLimit = 5
 /** Virtual seconds after the clean-up at which the world is looked at: releases that failed are retried meanwhile. */
 const settleAt = [1, 10, 60, 300]
 const startAttempts = 3
+const retryAttempts = 5
+/** Virtual seconds between a client's attempts. */
+const retryPause = 10
 
 export const logHash = (log: ReadonlyArray<string>): string => createHash("sha256").update(log.join("\n")).digest("hex")
 
@@ -81,7 +86,7 @@ class Run<S> {
   private readonly before: Holdings
   private readonly beganUs: number
   private daemon: Daemon<S> | undefined
-  private tolerance = 1
+  private startFailed = false
 
   constructor(scenario: Scenario<S>, options: RunOptions) {
     this.scenario = scenario
@@ -127,25 +132,33 @@ class Run<S> {
   private async steps(): Promise<void> {
     for (const step of this.scenario.steps) {
       if (!(await this.ensureDaemon())) return
-      if (await this.succeeded(step)) continue
-      if ((this.options.after ?? "retry") === "cleanup") return
-      if (!(await this.ensureDaemon())) return
-      if (!(await this.succeeded(step))) return
+      if (await this.attempt(step.name, step.run, true)) continue
+      if ((this.options.after ?? "retry") === "cleanup" || !(await this.retry(step))) return
     }
   }
 
-  /** One failure is owed to the fault; every other is the daemon's. */
-  private async succeeded(step: ScenarioStep<S>): Promise<boolean> {
-    const end = await (this.daemon as Daemon<S>).use(step.name, step.run, stepLimit)
+  /** As kubelet: again and again with a pause, because the daemon may still be giving back what a failure left. */
+  private async retry(step: ScenarioStep<S>): Promise<boolean> {
+    const { engine } = this.world
+    for (let attempt = 1; attempt <= retryAttempts; attempt++) {
+      if (!(await this.ensureDaemon())) return false
+      if (await this.attempt(step.name, step.retry ?? step.run, attempt < retryAttempts)) return true
+      await engine.run(() => false, engine.nowUs + retryPause * 1_000_000)
+    }
+    return false
+  }
+
+  /** One failed step is owed to the fault; every other is the daemon's. */
+  private async attempt(name: string, run: Effect.Effect<unknown, unknown, S>, tolerated: boolean): Promise<boolean> {
+    const end = await (this.daemon as Daemon<S>).use(name, run, stepLimit)
     const trouble = describeEnd(end)
-    this.world.calls.note(`== ${step.name}: ${trouble ?? "ok"}`)
-    if (end._tag === "hung") this.fail(`${step.name} hung: ${end.reason}`)
+    this.world.calls.note(`== ${name}: ${trouble ?? "ok"}`)
+    if (end._tag === "hung") this.fail(`${name} hung: ${end.reason}`)
     if (end._tag === "done" && Exit.isFailure(end.exit) && Cause.hasDies(end.exit.cause)) {
-      this.fail(`${step.name} died: ${Cause.pretty(end.exit.cause)}`)
+      this.fail(`${name} died: ${Cause.pretty(end.exit.cause)}`)
     }
     if (trouble === undefined) return true
-    if (this.world.calls.struck === undefined || this.tolerance === 0) this.fail(`${step.name} failed: ${trouble}`)
-    this.tolerance = Math.max(0, this.tolerance - 1)
+    if (this.world.calls.struck === undefined || !tolerated) this.fail(`${name} failed: ${trouble}`)
     return false
   }
 
@@ -161,10 +174,11 @@ class Run<S> {
       this.world.calls.note(`== start: ${trouble ?? "ok"}`)
       if (trouble === undefined && daemon.ready) return true
       if (end._tag === "hung") this.fail(`the start hung: ${end.reason}`)
-      else if (trouble !== undefined && (this.world.calls.struck === undefined || this.tolerance === 0)) {
+      else if (trouble !== undefined && (this.world.calls.struck === undefined || this.startFailed)) {
         this.fail(`the daemon does not start: ${trouble}`)
       }
-      if (trouble !== undefined) this.tolerance = Math.max(0, this.tolerance - 1)
+      // One failed start is owed to the fault.
+      if (trouble !== undefined) this.startFailed = true
       await this.stopDaemon()
     }
     this.fail(`the daemon did not start in ${startAttempts} attempts`)

@@ -290,11 +290,7 @@ class Runtime {
       const child = task.fork(body)
       child.args = spec.args
       for (const [kind, node] of init.namespaces) child.namespaces.set(kind, node)
-      for (const [hierarchy, cgroup] of init.cgroups) {
-        child.cgroups.get(hierarchy)?.processes.delete(child)
-        child.cgroups.set(hierarchy, cgroup)
-        cgroup.processes.add(child)
-      }
+      for (const cgroup of init.cgroups.values()) cgroup.move(child)
       const pidFile = this.flags.get("--pid-file")
       if (pidFile !== undefined) yield* task.sync(() => world.vfs.write(pidFile, String(child.pid)))
       if (this.flags.has("--detach", "-d")) return 0

@@ -1,0 +1,176 @@
+/** A client that does what kubelet does: reaches a state step by step, replaces what is broken, removes everything. */
+import { Effect } from "effect"
+import { Encoded } from "../../../src/cri/adapter.ts"
+import { handlers } from "../../../src/cri/handlers.ts"
+import {
+  ContainerState,
+  CreateContainerRequest,
+  ExecSyncRequest,
+  ImageSpec,
+  ListContainersRequest,
+  ListContainersResponse,
+  ListImagesRequest,
+  ListImagesResponse,
+  ListPodSandboxRequest,
+  ListPodSandboxResponse,
+  PodSandboxConfig,
+  PodSandboxState,
+  PortMapping,
+  PullImageRequest,
+  RemoveImageRequest,
+  RunPodSandboxRequest,
+  ContainerConfig,
+  LinuxPodSandboxConfig,
+  StopContainerRequest
+} from "../../../src/gen/runtime/v1/api.ts"
+
+/** A message with every field at its default. */
+const blank = <A>(message: { readonly decode: (bytes: Uint8Array) => A }): A => message.decode(new Uint8Array(0))
+
+const { runtime, image } = handlers
+
+export interface PodShape {
+  readonly imageName: string
+  readonly args: ReadonlyArray<string>
+  readonly hostPort?: number
+  /** A cgroup that is there before the pod and stays. */
+  readonly cgroupParent?: string
+}
+
+export class Kubelet {
+  podId = ""
+  containerId = ""
+  private podAttempt = 0
+  private containerAttempt = 0
+  private readonly shape: PodShape
+  constructor(shape: PodShape) {
+    this.shape = shape
+  }
+
+  get podConfig(): PodSandboxConfig {
+    const { hostPort, cgroupParent } = this.shape
+    return {
+      ...blank(PodSandboxConfig),
+      metadata: { name: "web", namespace: "default", uid: "uid-1", attempt: this.podAttempt },
+      hostname: "web",
+      logDirectory: "/var/log/pods/default_web_uid-1",
+      labels: { app: "web" },
+      portMappings: hostPort === undefined ? [] : [{ ...blank(PortMapping), hostPort, containerPort: 80 }],
+      linux: { ...blank(LinuxPodSandboxConfig), cgroupParent: cgroupParent ?? "" }
+    }
+  }
+
+  get containerConfig(): ContainerConfig {
+    return {
+      ...blank(ContainerConfig),
+      metadata: { name: "app", attempt: this.containerAttempt },
+      image: { ...blank(ImageSpec), image: this.shape.imageName, userSpecifiedImage: this.shape.imageName },
+      command: [...this.shape.args],
+      logPath: `app/${this.containerAttempt}.log`
+    }
+  }
+
+  pullImage = Effect.suspend(() =>
+    image.PullImage({ ...blank(PullImageRequest), image: { ...blank(ImageSpec), image: this.shape.imageName } })
+  )
+
+  runPod = Effect.suspend(() => runtime.RunPodSandbox({ ...blank(RunPodSandboxRequest), config: this.podConfig })).pipe(
+    Effect.tap(({ podSandboxId }) => Effect.sync(() => (this.podId = podSandboxId)))
+  )
+
+  createContainer = Effect.suspend(() =>
+    runtime.CreateContainer({
+      ...blank(CreateContainerRequest),
+      podSandboxId: this.podId,
+      config: this.containerConfig,
+      sandboxConfig: this.podConfig
+    })
+  ).pipe(Effect.tap(({ containerId }) => Effect.sync(() => (this.containerId = containerId))))
+
+  startContainer = Effect.suspend(() => runtime.StartContainer({ containerId: this.containerId }))
+
+  exec = (cmd: ReadonlyArray<string>) =>
+    Effect.suspend(() =>
+      runtime.ExecSync({ ...blank(ExecSyncRequest), containerId: this.containerId, cmd: [...cmd], timeout: 10n })
+    )
+
+  stopContainer = Effect.suspend(() =>
+    runtime.StopContainer({ ...blank(StopContainerRequest), containerId: this.containerId, timeout: 2n })
+  )
+  removeContainer = Effect.suspend(() => runtime.RemoveContainer({ containerId: this.containerId }))
+  stopPod = Effect.suspend(() => runtime.StopPodSandbox({ podSandboxId: this.podId }))
+  removePod = Effect.suspend(() => runtime.RemovePodSandbox({ podSandboxId: this.podId }))
+  removeImage = Effect.suspend(() =>
+    image.RemoveImage({ ...blank(RemoveImageRequest), image: { ...blank(ImageSpec), image: this.shape.imageName } })
+  )
+
+  pods = decoded(runtime.ListPodSandbox(blank(ListPodSandboxRequest)), ListPodSandboxResponse)
+  containers = decoded(runtime.ListContainers(blank(ListContainersRequest)), ListContainersResponse)
+  images = decoded(image.ListImages(blank(ListImagesRequest)), ListImagesResponse)
+
+  /** The pod runs: the one there is, or a new one with the next attempt in the place of what is broken. */
+  reachPod = Effect.gen({ self: this }, function* () {
+    const { items } = yield* this.pods
+    const ready = items.find((pod) => pod.state === PodSandboxState.SANDBOX_READY)
+    for (const pod of items) {
+      if (pod === ready) continue
+      yield* runtime.StopPodSandbox({ podSandboxId: pod.id })
+      yield* runtime.RemovePodSandbox({ podSandboxId: pod.id })
+      this.podAttempt = Math.max(this.podAttempt, (pod.metadata?.attempt ?? 0) + 1)
+    }
+    if (ready === undefined) yield* this.runPod
+    else this.podId = ready.id
+  })
+
+  /** The container is there, created or running, in a pod that runs. */
+  reachContainer = Effect.gen({ self: this }, function* () {
+    yield* this.reachPod
+    const { containers } = yield* this.containers
+    const usable = containers.find(({ state, podSandboxId }) => podSandboxId === this.podId && isUsable(state))
+    for (const container of containers) {
+      if (container === usable) continue
+      yield* runtime.RemoveContainer({ containerId: container.id })
+      this.containerAttempt = Math.max(this.containerAttempt, (container.metadata?.attempt ?? 0) + 1)
+    }
+    if (usable === undefined) yield* this.createContainer
+    else this.containerId = usable.id
+  })
+
+  reachRunning = Effect.gen({ self: this }, function* () {
+    yield* this.reachContainer
+    const { containers } = yield* this.containers
+    const mine = containers.find(({ id }) => id === this.containerId)
+    if (mine?.state !== ContainerState.CONTAINER_RUNNING) yield* this.startContainer
+  })
+
+  /** Removes all that is listed, and fails when something is still listed then. */
+  cleanUp = Effect.gen({ self: this }, function* () {
+    for (const container of (yield* this.containers).containers) {
+      yield* runtime.StopContainer({ containerId: container.id, timeout: 0n })
+      yield* runtime.RemoveContainer({ containerId: container.id })
+    }
+    for (const pod of (yield* this.pods).items) {
+      yield* runtime.StopPodSandbox({ podSandboxId: pod.id })
+      yield* runtime.RemovePodSandbox({ podSandboxId: pod.id })
+    }
+    for (const { id } of (yield* this.images).images) {
+      yield* image.RemoveImage({ ...blank(RemoveImageRequest), image: { ...blank(ImageSpec), image: id } })
+    }
+    const left = [
+      ...(yield* this.containers).containers.map(({ id }) => `container ${id}`),
+      ...(yield* this.pods).items.map(({ id }) => `pod ${id}`),
+      ...(yield* this.images).images.map(({ id }) => `image ${id}`)
+    ]
+    if (left.length > 0) return yield* Effect.fail(new Error(`still listed: ${left.join(", ")}`))
+  })
+}
+
+const isUsable = (state: ContainerState): boolean =>
+  state === ContainerState.CONTAINER_CREATED || state === ContainerState.CONTAINER_RUNNING
+
+/** Lists may come as bytes that were encoded once; the client sees messages. */
+const decoded = <A, E, R>(
+  effect: Effect.Effect<A | Encoded, E, R>,
+  message: { readonly decode: (bytes: Uint8Array) => A }
+): Effect.Effect<A, E, R> =>
+  Effect.map(effect, (answer) => (answer instanceof Encoded ? message.decode(answer.bytes) : answer))

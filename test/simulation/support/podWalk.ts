@@ -1,0 +1,77 @@
+/** A pod from its image to its end, as kubelet walks it. */
+import type { Layer } from "effect"
+import { Registry } from "../../world/Registry.ts"
+import { busybox } from "../../world/images.ts"
+import { installHost } from "../../world/programs/host.ts"
+import type { Scenario } from "../../world/Simulation.ts"
+import { World, type WorldOptions } from "../../world/World.ts"
+import { makeDaemon } from "./daemon.ts"
+import { Kubelet } from "./kubelet.ts"
+
+export interface WalkOptions {
+  readonly world?: Partial<WorldOptions>
+  readonly handler?: "crun" | "runc"
+}
+
+const imageName = "registry.test/library/busybox:1"
+
+export const makeHost = (options: Partial<WorldOptions>): World => {
+  const world = installHost(new World(options))
+  const registry = new Registry("registry.test")
+  registry.push("library/busybox", "1", busybox)
+  world.registries.set(registry.host, registry)
+  return world
+}
+
+/**
+ * What a daemon keeps by design when it holds no pod and no image: its directories, the indexes and locks of its stores,
+ * the bridge, the address that was given last, and logs, which are kubelet's to remove.
+ */
+const staysByDesign: ReadonlyArray<RegExp> = [
+  /^link bridge cni0$/,
+  /^cgroup v2 \/crio$/,
+  /^locks \d+$/,
+  /^mount ext4 \/var\/lib\/containers\/storage\/overlay$/,
+  /^(directory|file) \/var\/log\/pods/,
+  /^directory \/run\/(containers|crio|crun|runc|netns|ipcns|utsns)$/,
+  /^directory \/run\/crio\/exits$/,
+  /^directory \/run\/containers\/storage(\/(overlay-layers|overlay-containers|cricket(\/(exec|pods))?))?$/,
+  /^file \/run\/containers\/storage\/overlay-layers\/mountpoints\.(json|lock)$/,
+  /^directory \/var\/lib\/cni(\/(results|networks(\/pods)?))?$/,
+  /^file \/var\/lib\/cni\/networks\/pods\/last_reserved_ip\.0$/,
+  /^directory \/var\/lib\/containers(\/storage(\/(cricket(\/(pods|containers))?|overlay(-layers|-images|-containers)?|overlay\/(l|cricket-staging)))?)?$/,
+  /^file \/var\/lib\/containers\/storage\/(storage|userns)\.lock$/,
+  /^file \/var\/lib\/containers\/storage\/cricket\/daemon\.lock$/,
+  /^file \/var\/lib\/containers\/storage\/overlay-(layers\/layers|images\/images|containers\/containers)\.(json|lock)$/
+]
+
+type DaemonServices = Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
+
+export const podWalk =
+  (options: WalkOptions = {}) =>
+  (): Scenario<DaemonServices> => {
+    const kubelet = new Kubelet({
+      imageName,
+      args: ["sh", "-c", "trap 'exit 0' TERM; echo hello; sleep 3600"],
+      hostPort: 8080
+    })
+    return {
+      world: (seed) => makeHost({ ...options.world, ...(seed === undefined ? {} : { seed }) }),
+      daemon: makeDaemon({ runtime: { default_runtime: options.handler ?? "crun", cgroup_manager: "cgroupfs" } }),
+      steps: [
+        { name: "PullImage", run: kubelet.pullImage },
+        { name: "RunPodSandbox", run: kubelet.runPod, retry: kubelet.reachPod },
+        { name: "CreateContainer", run: kubelet.createContainer, retry: kubelet.reachContainer },
+        { name: "StartContainer", run: kubelet.startContainer, retry: kubelet.reachRunning },
+        { name: "ExecSync", run: kubelet.exec(["echo", "from exec"]) },
+        { name: "StopContainer", run: kubelet.stopContainer },
+        { name: "RemoveContainer", run: kubelet.removeContainer },
+        { name: "StopPodSandbox", run: kubelet.stopPod },
+        { name: "RemovePodSandbox", run: kubelet.removePod },
+        { name: "RemoveImage", run: kubelet.removeImage }
+      ],
+      cleanup: kubelet.cleanUp,
+      roots: ["/var/lib", "/run", "/var/log"],
+      ignore: (line) => staysByDesign.some((pattern) => pattern.test(line))
+    }
+  }
