@@ -130,9 +130,9 @@ const makeListener = (options: TransportOptions) => {
     })
   })
 
-  const listen = (path: string): Effect.Effect<void, unknown> =>
+  const listen = (path: string): Effect.Effect<void, SocketError> =>
     Effect.callback((resume) => {
-      server.once("error", (cause) => resume(Effect.fail(cause)))
+      server.once("error", (cause) => resume(new SocketError({ path: options.path, operation: "binding", cause })))
       server.listen(path, () => resume(Effect.void))
     })
 
@@ -169,7 +169,7 @@ export const serve = Effect.fn("Transport.serve")(function* (
   const unnamed = `${path}.new`
   yield* Effect.ignore(files.removeFile(unnamed))
   const listener = makeListener(options)
-  yield* Effect.acquireRelease(listener.listen(unnamed).pipe(Effect.mapError(failed("binding"))), () =>
+  yield* Effect.acquireRelease(listener.listen(unnamed), () =>
     listener.stop(options.drainFor ?? "2 seconds").pipe(Effect.interruptible)
   )
   yield* files.chmod(unnamed, socketMode).pipe(Effect.mapError(failed("setting its mode")))

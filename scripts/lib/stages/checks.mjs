@@ -5,7 +5,17 @@ import { nodePath, top } from "../setup.mjs"
 
 const tools = [
   ["types (tsc)", "tsc", "--noEmit", "--project", "."],
-  ["Effect's rules (effect-tsgo)", "effect-tsgo", "diagnostics", "--project", "tsconfig.json", "--severity", "error"],
+  [
+    "Effect's rules (effect-tsgo)",
+    "effect-tsgo",
+    "diagnostics",
+    "--project",
+    "tsconfig.json",
+    "--severity",
+    "error",
+    "--format",
+    "text"
+  ],
   ["lint (oxlint)", "oxlint", "--deny-warnings", "."],
   ["format (oxfmt)", "oxfmt", "--check", "."]
 ]

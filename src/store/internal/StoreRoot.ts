@@ -57,7 +57,7 @@ export class StoreRoot extends Context.Service<
     /** A fresh path in this process's part of the staging area. */
     readonly stagingPath: Effect.Effect<string>
   }
->()("cricket/store/StoreRoot") {
+>()("cricket/store/internal/StoreRoot") {
   static readonly layer = Layer.effect(
     StoreRoot,
     Effect.gen(function* () {

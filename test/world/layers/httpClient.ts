@@ -111,8 +111,7 @@ export const httpClientLayer = (seam: Seam): Layer.Layer<HttpClient.HttpClient> 
       Effect.gen(function* () {
         yield* Effect.sleep(2)
         const registry = world.registries.get(url.host)
-        if (registry === undefined)
-          return yield* Effect.fail(transport(request, `getaddrinfo ENOTFOUND ${url.hostname}`))
+        if (registry === undefined) return yield* transport(request, `getaddrinfo ENOTFOUND ${url.hostname}`)
         const body = request.body._tag === "Uint8Array" ? Buffer.from(request.body.body).toString() : ""
         const answer = registry.handle({ method: request.method, url, headers: request.headers, body })
         const response = new SimulatedResponse(request, url.href, answer, bodyOf(request, answer.body))
