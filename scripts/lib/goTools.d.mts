@@ -1,6 +1,9 @@
 export const crictlPath: string
 export const critestPath: string
 
+/** Of a Go that is new enough; throws if this machine has none. */
+export const goPath: () => string
+
 /** Builds crictl and fetches everything that critest needs, so that `buildCritest` needs no network. */
 export const prepareGoTools: () => void
 

@@ -10,7 +10,7 @@ export const crictlPath = `${output}/crictl`
 export const critestPath = `${output}/critest`
 
 /** Debian's Go is older than cri-tools asks for. */
-const goPath = () => {
+export const goPath = () => {
   for (const path of ["/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/usr/bin/go"]) if (existsSync(path)) return path
   throw new Error(
     "crictl and critest are built from source and need Go 1.26 or newer at /usr/local/go (https://go.dev/dl/): install it, or leave them out with `npm test -- --fast`"
