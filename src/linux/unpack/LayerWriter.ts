@@ -137,7 +137,7 @@ export class LayerWriter {
 
   /** "./" is left alone, as containers/storage does: the layer's own directory has its mode from the store. */
   #rootEntry(entry: TarEntry): void {
-    if (entry.name === "" || /^(?:\.\/*)+$/.test(entry.name)) return
+    if (entry.name === "" || /^\.(?:\/+\.?)*$/.test(entry.name)) return
     if (entry.type !== "5") throw new ArchiveError("", "would replace the layer's root directory")
     native.chown(this.#root, entry.uid, entry.gid)
     native.chmod(this.#root, entry.mode)
@@ -246,8 +246,10 @@ export class LayerWriter {
   #describe(parent: number, name: string, entry: TarEntry): void {
     const fd = native.openAt(parent, name, native.O_PATH | native.O_NOFOLLOW)
     native.withFd(fd, () => {
-      native.chownPathFd(fd, entry.uid, entry.gid)
-      if (fstatSync(fd).isSymbolicLink()) return
+      const stat = fstatSync(fd)
+      // Changing the owner of a file, even to the same, takes its capabilities; a hard link does not bring them again.
+      if (stat.uid !== entry.uid || stat.gid !== entry.gid) native.chownPathFd(fd, entry.uid, entry.gid)
+      if (stat.isSymbolicLink()) return
       const path = native.fdPath(fd)
       chmodSync(path, entry.mode)
       this.#xattrs(path, entry)

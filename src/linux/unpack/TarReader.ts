@@ -63,6 +63,7 @@ export class TarReader {
   #missing = BLOCK
   #zeroBlocks = 0
   #entries = 0
+  #trailing = 0
 
   #extension: { readonly type: string; readonly size: number } | undefined
   #pax: PaxRecords = noRecords
@@ -83,6 +84,10 @@ export class TarReader {
     let offset = 0
     while (offset < chunk.length) {
       if (this.#state === "ended") {
+        this.#trailing += chunk.length - offset
+        if (this.#trailing > this.#limits.trailingBytes) {
+          throw new ArchiveError("", `more than ${this.#limits.trailingBytes} bytes after the end mark`)
+        }
         this.#handler.raw(chunk.subarray(offset))
         return
       }

@@ -11,6 +11,8 @@ export interface UnpackLimits {
   readonly extensionBytes: number
   /** Data fragments of one sparse file. */
   readonly sparseFragments: number
+  /** Bytes after the end mark; tar programs fill up their last record. */
+  readonly trailingBytes: number
   /** Bytes of the uncompressed tar. */
   readonly inflatedBytes: number
   /** Uncompressed bytes per compressed byte, checked above `ratioFloorBytes`. */
@@ -27,6 +29,7 @@ export const defaultLimits: UnpackLimits = {
   depth: 512,
   extensionBytes: 1024 * KiB,
   sparseFragments: 65_536,
+  trailingBytes: 64 * 1024 * KiB,
   inflatedBytes: 512 * GiB,
   ratio: 250,
   ratioFloorBytes: 1 * GiB

@@ -152,13 +152,14 @@ export const makeContainerStore = Effect.gen(function* () {
   const remove = Effect.fn("ContainerStore.remove")(function* (id: string) {
     if (!isId(id)) return
     yield* overlay.unmount(layerOf(id))
-    const trash = yield* takeOut(id)
-    yield* directories.discard(trash)
+    // Before the record: while it is there, whoever lists the containers finds what is left to remove.
     yield* Effect.forEach(
       [posix.join(paths.containersDirectory, id), posix.join(paths.runContainersDirectory, id)],
       (path) => files.removeTree(path),
       { discard: true }
     ).pipe(Effect.mapError(ioError("remove directories of container", id)))
+    const trash = yield* takeOut(id)
+    yield* directories.discard(trash)
     yield* refresh
   })
 

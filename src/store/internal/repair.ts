@@ -4,6 +4,7 @@
  */
 import { Effect, Option } from "effect"
 import { posix } from "node:path"
+import { isTemporaryName } from "../../linux/atomicWrite.ts"
 import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Locks } from "../../linux/Locks.ts"
@@ -73,10 +74,33 @@ const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTrans
   return trash
 })
 
+/** Documents of images that were never recorded, and temporary files of replacements that never happened. */
+const strayFiles = Effect.fnUntraced(
+  function* (root: Root, transaction: StoreTransaction) {
+    const files = yield* Files
+    const { imagesDirectory, layersDirectory, containersDirectory } = root.paths
+    const recorded = new Set(transaction.images.map((image) => image.id))
+    const remove = Effect.fnUntraced(function* (directory: string, isStray: (name: string) => boolean) {
+      for (const name of yield* files.readDirectory(directory)) {
+        if (isStray(name)) yield* files.removeTree(posix.join(directory, name))
+      }
+    })
+    // Everybody who makes an image's directory holds the lock until its record is saved.
+    const isStrayImage = (name: string) => /^[0-9a-f]{64}$/.test(name) && !recorded.has(name)
+    yield* remove(imagesDirectory, (name) => isTemporaryName(name) || isStrayImage(name))
+    yield* remove(layersDirectory, isTemporaryName)
+    yield* remove(containersDirectory, isTemporaryName)
+    for (const id of yield* files.readDirectory(imagesDirectory)) {
+      if (recorded.has(id)) yield* remove(posix.join(imagesDirectory, id), isTemporaryName)
+    }
+  },
+  Effect.mapError(ioError("repair", "stray files"))
+)
+
 export const repair = Effect.fn("StoreRoot.repair")(function* (root: Root, own: string) {
   const files = yield* Files
   const trash = yield* root.exclusive((transaction) =>
-    strayIn(root, transaction).pipe(Effect.provideService(Files, files))
+    Effect.andThen(strayFiles(root, transaction), strayIn(root, transaction)).pipe(Effect.provideService(Files, files))
   )
   yield* Effect.forEach(trash, root.directories.discard, { discard: true })
   yield* staleStaging(root, own)

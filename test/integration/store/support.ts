@@ -1,8 +1,18 @@
 /** Real stores in temporary roots, images made from the machine's own busybox, and podman beside them. */
 import { Effect, Layer, Stream } from "effect"
+import koffi from "koffi"
 import { execFile, execFileSync } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { Files } from "../../../src/linux/Files.ts"
 import { type Compression, LayerUnpacker } from "../../../src/linux/LayerUnpacker.ts"
@@ -97,6 +107,9 @@ export const writeLayout = (directory: string, image: BuiltImage): void => {
   writeFileSync(`${directory}/oci-layout`, JSON.stringify({ imageLayoutVersion: "1.0.0" }))
 }
 
+/** vfs_cap_data (capability.h): cap_net_raw, permitted and effective. */
+export const netRaw = Buffer.from("0100000200200000000000000000000000000000", "hex")
+
 /** A base with busybox, links, attributes and odd names; above it whiteouts, an opaque directory, replacements. */
 export const busyboxLayers = (): ReadonlyArray<Buffer> => [
   tarOf((root) => {
@@ -106,9 +119,11 @@ export const busyboxLayers = (): ReadonlyArray<Buffer> => [
     chmodSync(`${root}/tmp`, 0o1777)
     const script = `ln bin/busybox bin/sh; ln -s sh bin/ash; ln -s /etc/passwd etc/link; mkfifo etc/fifo
       echo root:x:0:0::/:/bin/sh > etc/passwd; chown 12:3456789 etc/passwd; echo a > old/a; echo b > old/b; echo g > gone/g
-      setfattr -n user.note -v "$(printf 'a\\001b')" etc/passwd; mknod etc/null c 1 3
-      setcap cap_net_raw+ep bin/busybox 2>/dev/null; printf x > "$(printf 'etc/latin\\351')"; touch -d 1999-01-02T03:04:05.678 etc/passwd`
+      mknod etc/null c 1 3
+      printf x > "$(printf 'etc/latin\\351')"; touch -d 1999-01-02T03:04:05.678 etc/passwd`
     execFileSync("sh", ["-c", script], { cwd: root, stdio: "ignore" })
+    setXattr(`${root}/bin/busybox`, "security.capability", netRaw)
+    setXattr(`${root}/old`, "user.note", Buffer.from("a\0b"))
   }, "--format=posix"),
   tarOf((root) => {
     const script = `mkdir old etc; touch .wh.gone old/.wh..wh..opq; echo new > old/c; echo changed > etc/passwd; touch etc/.wh.fifo`
@@ -182,6 +197,33 @@ export const install = Effect.fnUntraced(function* (image: BuiltImage, ...names:
   })
 }, Effect.scoped)
 
+const libc = koffi.load("libc.so.6")
+const listXattr = libc.func("intptr_t llistxattr(const char *path, void *list, size_t size)")
+const getXattr = libc.func("intptr_t lgetxattr(const char *path, const char *name, void *value, size_t size)")
+const putXattr = libc.func(
+  "int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)"
+)
+
+export const setXattr = (path: string, name: string, value: Buffer): void => {
+  if (putXattr(path, name, value, value.length, 0) !== 0) throw new Error(`lsetxattr ${path} ${name}`)
+}
+
+/** "name=hex" of each attribute, sorted. */
+export const xattrsOf = (path: string): ReadonlyArray<string> => {
+  const buffer = Buffer.alloc(65_536)
+  const names = buffer.toString("latin1", 0, Math.max(0, listXattr(path, buffer, buffer.length))).split("\0")
+  return names
+    .filter((name) => name !== "")
+    .map((name) => `${name}=${buffer.toString("hex", 0, getXattr(path, name, buffer, buffer.length))}`)
+    .sort()
+}
+
+const xattrsBelow = (directory: string): string =>
+  readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .sort()
+    .flatMap((path) => xattrsOf(`${directory}/${path}`).map((text) => `${path} ${text}\n`))
+    .join("")
+
 /** Every file below a directory with all that an archive can say about it, one line each. */
 export const describeTree = (directory: string): string =>
   execFileSync(
@@ -189,8 +231,7 @@ export const describeTree = (directory: string): string =>
     [
       "-c",
       `find . -printf '%P|%y|%m|%U:%G|%s|%l|%n|%T@\\n' | sed -E '/[|]d[|]/s/[|][0-9]+[|]([^|]*)[|][0-9]+[|]/|-|\\1|-|/' | LC_ALL=C sort
-       find . -type f -exec sha256sum {} + | LC_ALL=C sort; find . \\( -type c -o -type b \\) -exec stat -c '%n %t:%T' {} + | LC_ALL=C sort
-       getfattr -R -h -d -m - -e hex . 2>/dev/null | LC_ALL=C sort`
+       find . -type f -exec sha256sum {} + | LC_ALL=C sort; find . \\( -type c -o -type b \\) -exec stat -c '%n %t:%T' {} + | LC_ALL=C sort`
     ],
     { cwd: directory, encoding: "latin1", maxBuffer: 2 ** 28 }
-  )
+  ) + xattrsBelow(directory)
