@@ -141,6 +141,14 @@ export const readBody = Effect.fnUntraced(function* (
   return new Uint8Array(Buffer.concat(chunks))
 })
 
+/** Reads the rest of a short answer, so that its connection serves the next request. A long or slow one is dropped. */
+export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> => {
+  const length = contentLength(response)
+  return length === undefined || length > maxErrorBytes
+    ? Effect.void
+    : response.stream.pipe(Stream.runDrain, Effect.timeout(1000), Effect.ignore)
+}
+
 const printable = (text: string): string =>
   text
     .replace(/[^\x20-\x7e]+/g, " ")

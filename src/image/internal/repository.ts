@@ -17,7 +17,7 @@ import {
 import { TransportPolicy, type TransportPolicyShape } from "../TransportPolicy.ts"
 import { makeAuthorization } from "./authorization.ts"
 import { retrying } from "./backOff.ts"
-import { exchange, explain, readBody } from "./exchange.ts"
+import { discard, exchange, explain, readBody } from "./exchange.ts"
 import { resumableBlob } from "./resumableBlob.ts"
 
 const manifestAttempts = 3
@@ -61,7 +61,12 @@ export const makeRepository = Effect.fnUntraced(function* (options: RepositoryOp
     ({ host, what, method: "GET", url, headers, insecure, patienceMs }) as const
 
   const ping = (url: URL) =>
-    exchange({ ...get("registry", url, {}), authorization: undefined }).pipe(overTheWire, Effect.scoped, Effect.as(url))
+    exchange({ ...get("registry", url, {}), authorization: undefined }).pipe(
+      overTheWire,
+      Effect.flatMap(discard),
+      Effect.scoped,
+      Effect.as(url)
+    )
 
   /** https, or http where an insecure registry does not answer to https. */
   const base = yield* Effect.cached(
@@ -100,6 +105,7 @@ export const makeRepository = Effect.fnUntraced(function* (options: RepositoryOp
       if (response.status !== 401 || challenge === undefined || renewed === authorizations) {
         return yield* yield* refusal(message, response)
       }
+      yield* discard(response)
       yield* authorization.renew(challenge, root, used).pipe(overTheWire)
     }
   })

@@ -90,6 +90,8 @@ afterAll(async () => {
 })
 
 interface WorldOptions {
+  /** More of registries.conf. */
+  readonly conf?: string
   readonly certs?: boolean
   readonly auths?: Record<string, unknown>
 }
@@ -102,7 +104,10 @@ const inWorld = <A, E>(
   Effect.suspend(() => {
     const place = makePlace("pull")
     const conf = `${place.directory}/registries.conf`
-    writeFileSync(conf, `[[registry]]\nprefix = "docker.io"\nlocation = "${plain.host}"\ninsecure = true\n`)
+    writeFileSync(
+      conf,
+      `[[registry]]\nprefix = "docker.io"\nlocation = "${plain.host}"\ninsecure = true\n${options.conf ?? ""}`
+    )
     writeFileSync(`${place.directory}/auth.json`, JSON.stringify({ auths: options.auths ?? {} }))
     const layer = Layer.mergeAll(ImagePuller.layer, Images.layer, ImageImport.layer).pipe(
       Layer.provide(RegistryClient.layer),
@@ -262,6 +267,19 @@ describe("from a registry with TLS and basic authentication", () => {
       const error = yield* Effect.flip(inWorld(pull(name, { ...noAuth, ...user })))
       assert.strictEqual(error._tag, "RegistryUnavailable")
       assert.match(error.message, /certificate|UNABLE_TO_VERIFY/i)
+    })
+  )
+
+  it.live("an insecure registry's certificate is not asked for, and another registry's still is", () =>
+    Effect.gen(function* () {
+      const conf = `[[registry]]\nlocation = "${guarded.host}"\ninsecure = true\n`
+      assert.strictEqual(
+        (yield* inWorld(pull(name, { ...noAuth, ...user }), { conf })).id,
+        sha256(image.config).slice(7)
+      )
+      const other = `[[registry]]\nlocation = "other.example"\ninsecure = true\n`
+      const error = yield* Effect.flip(inWorld(pull(name, { ...noAuth, ...user }), { conf: other }))
+      assert.strictEqual(error._tag, "RegistryUnavailable")
     })
   )
 
