@@ -131,9 +131,9 @@ export const busyboxLayers = (): ReadonlyArray<Buffer> => [
   })
 ]
 
-export const makePlace = (name: string): Place => {
+export const makePlace = (name: string, parent = "/tmp"): Place => {
   // podman takes the path of an image layout for a name: lower case.
-  const directory = `/tmp/cricket-${name}-${randomBytes(6).toString("hex")}`
+  const directory = `${parent}/cricket-${name}-${randomBytes(6).toString("hex")}`
   mkdirSync(directory, { mode: 0o700 })
   const graphRoot = `${directory}/graph`
   const runRoot = `${directory}/run`
