@@ -175,7 +175,9 @@ describe("refused images", () => {
   it.effect("content that is not what its digest says", () =>
     Effect.gen(function* () {
       const other = makeImage({ layers: [new TextEncoder().encode("other")] })
-      const byDigest = yield* failure(() => respond(200, other.manifest), `r.example/app@${image.manifestDigest}`)
+      // A registry that answers with another image, complete and well-formed.
+      const exchanged = registryOf({ images: [other], tags: { [image.manifestDigest]: other.manifest } })
+      const byDigest = yield* failure(exchanged, `r.example/app@${image.manifestDigest}`)
       assert.strictEqual(byDigest._tag, "PulledDigestMismatch")
       const config = yield* failure((asked) =>
         asked.url.pathname.endsWith(image.id)

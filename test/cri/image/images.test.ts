@@ -74,6 +74,19 @@ describe("ImageService", () => {
     }).pipe(Effect.provide(world.layer))
   })
 
+  it.effect("a prefix of two ids names neither", () => {
+    const world = makeWorld()
+    return Effect.gen(function* () {
+      yield* pull("r.example/app:v1")
+      const [stored] = world.store.images.values()
+      const twin = `${image.id.slice(0, 20)}${"0".repeat(44)}`
+      if (stored !== undefined) world.store.images.set(twin, { ...stored, id: twin, names: [] })
+      assert.isUndefined((yield* status(image.id.slice(0, 12))).image)
+      assert.strictEqual((yield* status(image.id)).image?.id, image.id)
+      assert.strictEqual((yield* status(twin)).image?.id, twin)
+    }).pipe(Effect.provide(world.layer))
+  })
+
   it.effect("verbose status carries the image's configuration", () => {
     const world = makeWorld()
     return Effect.gen(function* () {
