@@ -1,6 +1,6 @@
 /** The real HTTP client under the registry client: sockets reused, dropped and replaced. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Result, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Result, Stream } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { layer as httpTransport } from "../../../src/image/HttpTransport.ts"
@@ -68,11 +68,18 @@ describe("HttpTransport", () => {
         response.write(blob.subarray(0, 100_000))
       })
       const source = yield* open(server.port)
-      let received = 0
+      const enough = yield* Deferred.make<void>()
       const reading = yield* Effect.forkChild(
-        Stream.runForEach(source.blob(descriptor), (chunk) => Effect.sync(() => void (received += chunk.length)))
+        Stream.runFoldEffect(
+          source.blob(descriptor),
+          () => 0,
+          (received, chunk) => {
+            const sum = received + chunk.length
+            return sum < 100_000 ? Effect.succeed(sum) : Effect.as(Deferred.succeed(enough, undefined), sum)
+          }
+        )
       )
-      while (received < 100_000) yield* Effect.sleep(5)
+      yield* Deferred.await(enough)
       yield* Fiber.interrupt(reading)
       yield* Effect.promise(() => gone)
     }).pipe(Effect.scoped, Effect.provide(services))
