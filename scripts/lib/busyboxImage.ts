@@ -1,6 +1,6 @@
 /** Makes an image out of this machine's own busybox: no registry, no network. */
 import { execFileSync } from "node:child_process"
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { chmodSync, copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { writeLayout } from "./imageLayout.ts"
@@ -41,11 +41,11 @@ export const writeFileIn = (rootfs: string, path: string, content: string, mode 
   chmodSync(join(rootfs, path), mode)
 }
 
-/** busybox under the names of all its applets, users, a home and a place for temporary files. */
+/** busybox under the names of all its applets (hard links: one may be masked without the others), users, a home and a place for temporary files. */
 export const writeBusyboxRootfs = (rootfs: string): void => {
   copyProgram(rootfs, busybox)
   for (const applet of execFileSync(busybox, ["--list"], { encoding: "utf8" }).split("\n")) {
-    if (applet !== "" && applet !== "busybox") symlinkSync("busybox", join(rootfs, "bin", applet))
+    if (applet !== "" && applet !== "busybox") linkSync(join(rootfs, busybox), join(rootfs, "bin", applet))
   }
   writeFileIn(rootfs, "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
   writeFileIn(rootfs, "/etc/group", "root:x:0:\nnogroup:x:65534:\n")
