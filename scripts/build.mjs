@@ -1,5 +1,5 @@
 // Bundles src/main.ts into dist/cricket.js: one minified ES module. Native code (koffi) stays a package beside it.
-import { rmSync } from "node:fs"
+import { mkdirSync, renameSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { rolldown } from "rolldown"
 
@@ -17,7 +17,6 @@ const withoutUnreached = {
   load: (id) => (id.startsWith("\0unreached:") ? "export default {}" : null)
 }
 
-rmSync(`${top}/dist`, { recursive: true, force: true })
 const bundle = await rolldown({
   input: `${top}/src/main.ts`,
   platform: "node",
@@ -25,11 +24,15 @@ const bundle = await rolldown({
   plugins: [withoutUnreached],
   logLevel: "warn"
 })
+// Replaced in one step: a daemon that starts meanwhile finds the old bundle or the new one.
+const unfinished = `${top}/dist/.cricket.${process.pid}.js`
+mkdirSync(`${top}/dist`, { recursive: true })
 await bundle.write({
-  file: `${top}/dist/cricket.js`,
+  file: unfinished,
   format: "esm",
   minify: true,
   sourcemap: false,
   codeSplitting: false
 })
 await bundle.close()
+renameSync(unfinished, `${top}/dist/cricket.js`)

@@ -50,6 +50,19 @@ const cgroupsBelow = (directory) =>
       : []
   })
 
+/** Mount points of cgroup file systems; what else lies below /sys/fs/cgroup are plain directories. */
+const hierarchies = () =>
+  readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => line.split(" ")[4])
+
+/** Whoever had a cgroup before makes and removes what is below it as he likes; new ones at the top are the runtime's. */
+const leftCgroups = (before, after) => {
+  const owned = new Set(before.map((path) => path.split("/")[1]))
+  return [...new Set(after)].filter((path) => !owned.has(path.split("/")[1]))
+}
+
 const processOf = (pid) => {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
@@ -75,7 +88,7 @@ export const hostState = () => ({
   "network namespace": namedNetworks(),
   link: links(),
   "firewall rule": firewall(),
-  cgroup: cgroupsBelow("/sys/fs/cgroup"),
+  cgroup: hierarchies().flatMap((mount) => cgroupsBelow(mount).map((path) => path.slice(mount.length))),
   processes: processes()
 })
 
@@ -98,7 +111,7 @@ const leftProcesses = (before, after) => {
 /** One line per thing that is there now and was not, or was there and is not. Empty when the host is as before. */
 export const differences = (before, after) => {
   const lines = []
-  for (const kind of Object.keys(before).filter((name) => name !== "processes")) {
+  for (const kind of Object.keys(before).filter((name) => name !== "processes" && name !== "cgroup")) {
     const left = [...after[kind]]
     for (const one of before[kind]) {
       const index = left.indexOf(one)
@@ -107,6 +120,7 @@ export const differences = (before, after) => {
     }
     for (const one of left) lines.push(`${kind} left: ${one}`)
   }
+  for (const path of leftCgroups(before.cgroup, after.cgroup)) lines.push(`cgroup left: ${path}`)
   for (const { pid, command } of leftProcesses(before.processes, after.processes)) {
     lines.push(`process left: ${pid} ${command}`)
   }

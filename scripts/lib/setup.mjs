@@ -99,7 +99,7 @@ export const inPrivateMounts = (command) => [
   "private",
   "sh",
   "-c",
-  '[ -e /sys/fs/cgroup/cgroup.controllers ] || umount /sys/fs/cgroup/unified 2>/dev/null; mount --make-rshared / && exec "$@"',
+  '[ -e /sys/fs/cgroup/cgroup.controllers ] || { umount /sys/fs/cgroup/unified && mount -t tmpfs none /sys/fs/cgroup/unified; } 2>/dev/null; mount --make-rshared / && exec "$@"',
   "sh",
   ...command
 ]

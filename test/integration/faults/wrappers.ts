@@ -4,7 +4,8 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 
-export type Action = "fail" | "kill" | "wait"
+/** "wait" holds the work until `disarm`; "stop" and "kill" are SIGTERM and SIGKILL for the daemon. */
+export type Action = "fail" | "wait" | "stop" | "kill"
 export type Moment = "before" | "after"
 
 export interface Fault {
@@ -29,6 +30,7 @@ act() {
   echo "$point $moment $action" >> ${directory}/struck
   case $action in
     fail) ${name === "conmon" ? "exit 1" : `echo '{"cniVersion":"1.0.0","code":11,"msg":"made to fail"}'; echo "made to fail" >&2; exit 1`} ;;
+    stop) kill "$(cat ${directory}/daemon.pid)"; sleep 0.2 ;;
     kill) kill -9 "$(cat ${directory}/daemon.pid)"; sleep 0.05 ;;
     wait) i=0; while [ ! -e ${directory}/go-on ] && [ $i -lt 400 ]; do sleep 0.05; i=$((i+1)); done ;;
   esac
