@@ -145,7 +145,7 @@ export class StoreRoot extends Context.Service<
 }
 
 const randomHex: Effect.Effect<string> = Effect.map(
-  Effect.all([1, 2, 3, 4].map(() => Random.nextIntBetween(0, 0xffff_ffff))),
+  Effect.forEach([1, 2, 3, 4], () => Random.nextIntBetween(0, 0xffff_ffff)),
   (numbers) => numbers.map((number) => number.toString(16).padStart(8, "0")).join("")
 )
 

@@ -1,5 +1,5 @@
 /** The directories of layers below `overlay/`: made in the staging area, moved in whole, moved out whole. */
-import { Effect, Random } from "effect"
+import { Effect, Option, Random } from "effect"
 import { posix } from "node:path"
 import type { Files } from "../../linux/Files.ts"
 import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
@@ -45,7 +45,11 @@ export const makeLayerDirectories = (dependencies: {
 }): LayerDirectories => {
   const { files, mounts, paths, stagingPath } = dependencies
   const unlessGone = <A>(effect: Effect.Effect<A, LinuxError>): Effect.Effect<A | undefined, LinuxError> =>
-    Effect.catchIf(effect, isGone, () => Effect.succeed(undefined))
+    effect.pipe(
+      Effect.asSome,
+      Effect.catchIf(isGone, () => Effect.succeedNone),
+      Effect.map(Option.getOrUndefined)
+    )
   const textOr = (path: string) => Effect.map(unlessGone(files.readText(path)), (text) => (text ?? "").trim())
 
   const writeSmall = (path: string, text: string, durable: boolean) =>

@@ -433,10 +433,7 @@ describe("layers", () => {
         { encoding: "utf8" }
       )
       assert.strictEqual(open.trim(), "0")
-      const layers = yield* Effect.all(
-        [1, 2, 3, 4].map(() => unpack(request(chunksOf(tar)))),
-        { concurrency: 4 }
-      )
+      const layers = yield* Effect.forEach([1, 2, 3, 4], () => unpack(request(chunksOf(tar))), { concurrency: 4 })
       assert.strictEqual(layers.length, 4)
       while (threads() > before) yield* Effect.sleep(20)
       assert.isTrue(Exit.isSuccess(yield* Effect.exit(unpack(request(chunksOf(tar))))))
