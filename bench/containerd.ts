@@ -1,0 +1,84 @@
+/** Debian's containerd as a contestant, with its CRI plugin, the same runtime, network and file systems. */
+import { execFileSync } from "node:child_process"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { preparePlace } from "../scripts/lib/daemon.ts"
+import { type Contestant, pauseCommand, pauseImage } from "./Contestant.ts"
+import { criPod, makeDaemon } from "./criPod.ts"
+import { processesWith } from "./processes.ts"
+
+export interface ContainerdOptions {
+  /** Of its own; `run` in it is on tmpfs. */
+  readonly directory: string
+  readonly layouts: ReadonlyArray<string>
+  readonly runtime: string
+  readonly network: number
+  readonly cgroupParent: string
+}
+
+const configuration = (directory: string, socket: string, runtime: string) => `version = 2
+root = "${directory}/root"
+state = "${directory}/run"
+[grpc]
+address = "${socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "${pauseImage}"
+# This machine may not lower anybody's oom_score_adj.
+restrict_oom_score_adj = true
+stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "${directory}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "${runtime}"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${runtime}]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${runtime}.options]
+BinaryName = "${runtime}"
+`
+
+/** `ctr images import` names images by an annotation of its own. */
+const nameForContainerd = (layout: string): void => {
+  const path = `${layout}/index.json`
+  const index = JSON.parse(readFileSync(path, "utf8")) as {
+    readonly manifests: ReadonlyArray<{ readonly annotations: Record<string, string> }>
+  }
+  for (const { annotations } of index.manifests) {
+    annotations["io.containerd.image.name"] = annotations["org.opencontainers.image.ref.name"] ?? ""
+  }
+  writeFileSync(path, JSON.stringify(index))
+}
+
+export const makeContainerd = async (options: ContainerdOptions): Promise<Contestant> => {
+  const { directory, layouts, runtime, network, cgroupParent } = options
+  // Its network is Cricket's under another number.
+  const place = preparePlace({ directory, runtime, network })
+  // Shims keep their sockets there, whatever the configuration says.
+  mkdirSync("/run/containerd", { recursive: true })
+  execFileSync("mount", ["-t", "tmpfs", "bench", "/run/containerd"])
+  const socket = `${directory}/containerd.sock`
+  const config = `${directory}/config.toml`
+  writeFileSync(config, configuration(directory, socket, runtime))
+  const daemon = makeDaemon({
+    argv: ["/usr/bin/containerd", "--config", config],
+    socket,
+    log: `${directory}/containerd.log`
+  })
+  await daemon.start()
+  for (const layout of layouts) {
+    nameForContainerd(layout)
+    execFileSync("tar", ["-C", layout, "-cf", `${layout}.tar`, ...readdirSync(layout)])
+    execFileSync("ctr", ["--address", socket, "--namespace", "k8s.io", "images", "import", `${layout}.tar`])
+  }
+  await daemon.ready()
+  return {
+    name: "containerd",
+    pod: (number) => criPod({ client: daemon.client, cgroupParent, logs: place.logs }, number),
+    daemon: { restart: daemon.start, pid: daemon.pid },
+    companions: () =>
+      processesWith((argv) => {
+        const shim = /containerd-shim/.test(argv[0] ?? "") && argv.includes(socket)
+        return shim || pauseCommand.every((word, index) => argv[index] === word)
+      }),
+    close: daemon.stop
+  }
+}
