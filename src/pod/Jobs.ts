@@ -2,7 +2,7 @@
  * Work that outlives the request that asked for it. A job is keyed by what it makes: asking again attaches to it and
  * gets its result, a client that gives up only stops waiting. Jobs and named waits are listed at GET /debug/waits.
  */
-import { Clock, Context, Deferred, Effect, Exit, FiberSet, Layer } from "effect"
+import { Clock, Context, Deferred, Effect, FiberSet, Layer } from "effect"
 
 export interface Wait {
   readonly name: string
@@ -22,7 +22,7 @@ export class Jobs extends Context.Service<
   {
     /**
      * Runs `work` in the server's scope unless a job of that key runs already; either way waits for the result.
-     * Interrupting the caller leaves the job running.
+     * Interrupting the caller leaves the job running. The end of the server interrupts the job and all who wait for it.
      */
     readonly attach: <A, E, R>(key: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     /** Names what this fiber waits for while it does. */
@@ -33,7 +33,7 @@ export class Jobs extends Context.Service<
   static readonly layer = Layer.effect(
     Jobs,
     Effect.gen(function* () {
-      const fibers = yield* FiberSet.make<void>()
+      const fibers = yield* FiberSet.make<unknown, unknown>()
       // A key determines the type of its result: only calls that build the same object share one.
       const jobs = new Map<string, Deferred.Deferred<unknown, unknown>>()
       const running = new Set<Running>()
@@ -58,18 +58,12 @@ export class Jobs extends Context.Service<
             if (known !== undefined) return yield* restore(Deferred.await(known as Deferred.Deferred<A, E>))
             const result = yield* Deferred.make<A, E>()
             jobs.set(key, result as Deferred.Deferred<unknown, unknown>)
-            yield* restore(work).pipe(
-              listed(key, "job"),
-              Effect.exit,
-              Effect.flatMap((exit: Exit.Exit<A, E>) =>
-                Effect.andThen(
-                  Effect.sync(() => jobs.delete(key)),
-                  Deferred.done(result, exit)
-                )
-              ),
-              Effect.asVoid,
-              FiberSet.run(fibers, { startImmediately: true })
-            )
+            const fiber = yield* listed(key, "job")(work).pipe(FiberSet.run(fibers, { startImmediately: true }))
+            // However the job ends, its waiters learn it: also when the server's end interrupts it or leaves it unstarted.
+            fiber.addObserver((exit) => {
+              jobs.delete(key)
+              Deferred.doneUnsafe(result, exit)
+            })
             return yield* restore(Deferred.await(result))
           })
         )

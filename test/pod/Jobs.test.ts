@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Ref } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Ref, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Admission } from "../../src/pod/Admission.ts"
 import { Settings } from "../../src/config/Settings.ts"
@@ -54,6 +54,24 @@ describe("Jobs", () => {
         yield* Effect.forkDetach(jobs.attach("pod d", work), { startImmediately: true })
       }).pipe(Effect.provide(Jobs.layer), Effect.scoped)
       assert.isTrue(yield* Ref.get(undone))
+    })
+  )
+
+  it.effect("the end of the server ends those who wait for a job, and those who come later", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const jobs = Context.get(yield* Layer.buildWithScope(Jobs.layer, scope), Jobs)
+      const waiter = yield* Effect.forkDetach(jobs.attach("pod d", Effect.never), { startImmediately: true })
+      // As a roll-back waits, which nothing interrupts.
+      const stubborn = yield* Effect.forkDetach(Effect.uninterruptible(jobs.attach("pod d", Effect.never)), {
+        startImmediately: true
+      })
+      yield* Scope.close(scope, Exit.void)
+      const late = yield* Effect.forkDetach(jobs.attach("pod e", Effect.void), { startImmediately: true })
+      for (const fiber of [waiter, stubborn, late]) {
+        const exit = fiber.pollUnsafe()
+        assert.isTrue(exit !== undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      }
     })
   )
 
