@@ -2,13 +2,14 @@
  * The life of a container.
  *
  *   Creating ──Created──► Created ──Started──► Running ──StopRequested──► Stopping
- *                            │                    │                          │
- *                            ├──StopRequested─────┼─────────────────────────►│
- *                            │StartFailed, Exited │Exited                    │Exited
- *                            └──────────────► Exited ◄───────────────────────┘
+ *      │                     │                    │                          │
+ *      │                     ├──StopRequested─────┼─────────────────────────►│
+ *      │CreateFailed         │StartFailed, Exited │Exited                    │Exited
+ *      └─────────────────────┴──► Exited ◄────────┴──────────────────────────┘
  *
- * A Creating container is not listed. Stopping carries the moment at which patience ends; a further request can bring
- * that moment nearer, never push it away. Exited is final.
+ * A Creating container is not listed; when that fails its record goes. Only when something of it cannot be given back
+ * is it kept, Exited, so that clients see it and take the next attempt. Stopping carries the moment at which patience
+ * ends; a further request can bring that moment nearer, never push it away. Exited is final.
  */
 import { Result, Schema } from "effect"
 
@@ -39,6 +40,7 @@ export type ContainerState = typeof ContainerState.Type
 
 export type ContainerEvent =
   | { readonly _tag: "Created"; readonly pid: number; readonly startTime: number }
+  | { readonly _tag: "CreateFailed"; readonly atNs: bigint; readonly message: string }
   | { readonly _tag: "Started"; readonly atNs: bigint }
   | { readonly _tag: "StartFailed"; readonly atNs: bigint; readonly message: string }
   | { readonly _tag: "StopRequested"; readonly deadlineMs: number }
@@ -52,6 +54,12 @@ export type ContainerEvent =
 
 const startedAt = (state: ContainerState): bigint => ("startedAtNs" in state ? state.startedAtNs : 0n)
 
+const earlier = (left: bigint, right: bigint): bigint => (left < right ? left : right)
+
+/** 128: containerd's code for a process that never ran. */
+const neverRan = (reason: string, { atNs, message }: { readonly atNs: bigint; readonly message: string }) =>
+  ({ _tag: "Exited", startedAtNs: 0n, finishedAtNs: atNs, exitCode: 128, reason, message }) as const
+
 /** The next state, the same object when the event changes nothing, or the reason of refusal. */
 export const transition = (state: ContainerState, event: ContainerEvent): Result.Result<ContainerState, string> => {
   const refused = Result.fail(`it is ${state._tag}`)
@@ -59,27 +67,21 @@ export const transition = (state: ContainerState, event: ContainerEvent): Result
     case "Created":
       if (state._tag !== "Creating") return refused
       return Result.succeed({ _tag: "Created", pid: event.pid, startTime: event.startTime })
+    case "CreateFailed":
+      if (state._tag === "Exited") return Result.succeed(state)
+      if (state._tag !== "Creating") return refused
+      return Result.succeed(neverRan("CreateError", event))
     case "Started":
       // A short-lived process may have been seen to exit before its start is reported.
       if (state._tag === "Exited" && state.startedAtNs === 0n) {
-        return Result.succeed({
-          ...state,
-          startedAtNs: event.atNs < state.finishedAtNs ? event.atNs : state.finishedAtNs
-        })
+        return Result.succeed({ ...state, startedAtNs: earlier(event.atNs, state.finishedAtNs) })
       }
       if (state._tag !== "Created") return refused
       return Result.succeed({ _tag: "Running", pid: state.pid, startTime: state.startTime, startedAtNs: event.atNs })
     case "StartFailed":
       if (state._tag === "Exited") return Result.succeed(state)
       if (state._tag !== "Created") return refused
-      return Result.succeed({
-        _tag: "Exited",
-        startedAtNs: 0n,
-        finishedAtNs: event.atNs,
-        exitCode: 128,
-        reason: "StartError",
-        message: event.message
-      })
+      return Result.succeed(neverRan("StartError", event))
     case "StopRequested":
       switch (state._tag) {
         case "Creating":
@@ -105,7 +107,8 @@ export const transition = (state: ContainerState, event: ContainerEvent): Result
       if (state._tag === "Exited") return Result.succeed(state)
       return Result.succeed({
         _tag: "Exited",
-        startedAtNs: startedAt(state),
+        // The end is when the monitor wrote it down, the start when the runtime had answered: of a short life, later.
+        startedAtNs: earlier(startedAt(state), event.finishedAtNs),
         finishedAtNs: event.finishedAtNs,
         exitCode: event.exitCode,
         reason: event.reason,

@@ -2,9 +2,11 @@
  * The life of a pod sandbox.
  *
  *   Starting ──NetworkUp──► Ready ──StopRequested──► Stopping ──Stopped──► NotReady
- *                             └────────────────Lost────────────────────────►┘
+ *      │                      └────────────────Lost────────────────────────►▲
+ *      └──────────────────────────StartFailed───────────────────────────────┘
  *
- * A Starting pod is not listed; when its start fails its record goes. NotReady is final.
+ * A Starting pod is not listed; when its start fails its record goes. Only when something of it cannot be given back is
+ * the failed pod kept, NotReady, so that clients see it and take the next attempt. NotReady is final.
  */
 import { Result, Schema } from "effect"
 
@@ -18,6 +20,7 @@ export type PodState = typeof PodState.Type
 
 export type PodEvent =
   | { readonly _tag: "NetworkUp" }
+  | { readonly _tag: "StartFailed"; readonly reason: string }
   | { readonly _tag: "StopRequested" }
   | { readonly _tag: "Stopped" }
   /** What the pod stands on is gone: its namespaces after a reboot, its pause process. */
@@ -28,6 +31,10 @@ export const transition = (state: PodState, event: PodEvent): Result.Result<PodS
   switch (event._tag) {
     case "NetworkUp":
       return state._tag === "Starting" ? Result.succeed({ _tag: "Ready" }) : Result.fail(`it is ${state._tag}`)
+    case "StartFailed":
+      if (state._tag === "NotReady") return Result.succeed(state)
+      if (state._tag !== "Starting") return Result.fail(`it is ${state._tag}`)
+      return Result.succeed({ _tag: "NotReady", reason: event.reason })
     case "StopRequested":
       if (state._tag === "Starting") return Result.fail("it is still starting")
       return Result.succeed(state._tag === "Ready" ? { _tag: "Stopping" } : state)

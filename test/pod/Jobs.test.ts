@@ -123,4 +123,35 @@ describe("Admission", () => {
       yield* admission.admit("after all")(Effect.void)
     }).pipe(Effect.provide(layer))
   )
+
+  it.effect("a start that waits for others gives its turn on after 3 s, once", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission
+      const gate = yield* Deferred.make<void>()
+      const stuck = yield* Effect.forEach([1, 2], (n) =>
+        Effect.forkChild(admission.admit(`pod ${n} whose network agent is missing`)(Deferred.await(gate)), {
+          startImmediately: true
+        })
+      )
+      const agent = yield* Effect.forkChild(admission.admit("the agent's pod")(Effect.void), { startImmediately: true })
+      yield* TestClock.adjust("2900 millis")
+      assert.isUndefined(agent.pollUnsafe())
+      yield* TestClock.adjust("200 millis")
+      assert.isDefined(agent.pollUnsafe())
+      yield* Deferred.succeed(gate, undefined)
+      yield* Effect.forEach(stuck, Fiber.join)
+      // Turns given back twice would let three in.
+      const running = yield* Ref.make(0)
+      const again = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.forkChild(
+          admission.admit("again")(Ref.update(running, (n) => n + 1).pipe(Effect.andThen(Effect.never))),
+          {
+            startImmediately: true
+          }
+        )
+      )
+      assert.strictEqual(yield* Ref.get(running), 2)
+      yield* Effect.forEach(again, Fiber.interrupt)
+    }).pipe(Effect.provide(layer))
+  )
 })

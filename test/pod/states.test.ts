@@ -17,6 +17,7 @@ const containerStates: Record<string, Container.ContainerState> = {
 }
 const containerEvents: Record<string, Container.ContainerEvent> = {
   Created: { _tag: "Created", ...identity },
+  CreateFailed: { _tag: "CreateFailed", atNs: 6n, message: "no space left" },
   Started: { _tag: "Started", atNs: 6n },
   StartFailed: { _tag: "StartFailed", atNs: 6n, message: "no such file" },
   StopRequested: { _tag: "StopRequested", deadlineMs: 2000 },
@@ -27,6 +28,7 @@ describe("container transitions", () => {
   const table: Record<string, Record<string, string>> = {
     Creating: {
       Created: "Created",
+      CreateFailed: "Exited",
       Started: "refused",
       StartFailed: "refused",
       StopRequested: "refused",
@@ -34,6 +36,7 @@ describe("container transitions", () => {
     },
     Created: {
       Created: "refused",
+      CreateFailed: "refused",
       Started: "Running",
       StartFailed: "Exited",
       StopRequested: "Stopping",
@@ -41,6 +44,7 @@ describe("container transitions", () => {
     },
     Running: {
       Created: "refused",
+      CreateFailed: "refused",
       Started: "refused",
       StartFailed: "refused",
       StopRequested: "Stopping",
@@ -48,12 +52,20 @@ describe("container transitions", () => {
     },
     Stopping: {
       Created: "refused",
+      CreateFailed: "refused",
       Started: "refused",
       StartFailed: "refused",
       StopRequested: "same",
       Exited: "Exited"
     },
-    Exited: { Created: "refused", Started: "refused", StartFailed: "same", StopRequested: "same", Exited: "same" }
+    Exited: {
+      Created: "refused",
+      CreateFailed: "same",
+      Started: "refused",
+      StartFailed: "same",
+      StopRequested: "same",
+      Exited: "same"
+    }
   }
   for (const [from, row] of Object.entries(table)) {
     for (const [event, expected] of Object.entries(row)) {
@@ -80,6 +92,12 @@ describe("container transitions", () => {
     assert.strictEqual("startedAtNs" in after ? after.startedAtNs : undefined, 9n)
   })
 
+  it("a life shorter than the runtime's answer does not end before it began", () => {
+    const exit = { ...containerEvents["Exited"]!, finishedAtNs: 4n } as Container.ContainerEvent
+    const after = Result.getOrThrow(Container.transition(containerStates["Running"]!, exit))
+    assert.deepInclude(after, { startedAtNs: 4n, finishedAtNs: 4n })
+  })
+
   it("stopping a created container keeps that it never started", () => {
     const stopping = Result.getOrThrow(
       Container.transition(containerStates["Created"]!, { _tag: "StopRequested", deadlineMs: 1 })
@@ -104,15 +122,34 @@ describe("pod transitions", () => {
   }
   const events: Record<string, Pod.PodEvent> = {
     NetworkUp: { _tag: "NetworkUp" },
+    StartFailed: { _tag: "StartFailed", reason: "no network" },
     StopRequested: { _tag: "StopRequested" },
     Stopped: { _tag: "Stopped" },
     Lost: { _tag: "Lost", reason: "the node was restarted" }
   }
   const table: Record<string, Record<string, string>> = {
-    Starting: { NetworkUp: "Ready", StopRequested: "refused", Stopped: "refused", Lost: "refused" },
-    Ready: { NetworkUp: "refused", StopRequested: "Stopping", Stopped: "refused", Lost: "NotReady" },
-    Stopping: { NetworkUp: "refused", StopRequested: "same", Stopped: "NotReady", Lost: "NotReady" },
-    NotReady: { NetworkUp: "refused", StopRequested: "same", Stopped: "same", Lost: "same" }
+    Starting: {
+      NetworkUp: "Ready",
+      StartFailed: "NotReady",
+      StopRequested: "refused",
+      Stopped: "refused",
+      Lost: "refused"
+    },
+    Ready: {
+      NetworkUp: "refused",
+      StartFailed: "refused",
+      StopRequested: "Stopping",
+      Stopped: "refused",
+      Lost: "NotReady"
+    },
+    Stopping: {
+      NetworkUp: "refused",
+      StartFailed: "refused",
+      StopRequested: "same",
+      Stopped: "NotReady",
+      Lost: "NotReady"
+    },
+    NotReady: { NetworkUp: "refused", StartFailed: "same", StopRequested: "same", Stopped: "same", Lost: "same" }
   }
   for (const [from, row] of Object.entries(table)) {
     for (const [event, expected] of Object.entries(row)) {
