@@ -99,7 +99,8 @@ export class Daemon<S> {
   ): Promise<End> {
     const { engine } = this.world
     const context = name === undefined ? this.context : Context.add(this.context, Step, name)
-    const fiber = engine.fork(context as Context.Context<never>, effect)
+    // Not before it is known as the current one: a fault at its very first call may cancel it.
+    const fiber = engine.fork(context as Context.Context<never>, Effect.andThen(Effect.yieldNow, effect))
     this.current = fiber
     const end = await engine.run(
       () => fiber.pollUnsafe() !== undefined || this.life.dead(),

@@ -51,8 +51,8 @@ function* files(world: World, path: string): Generator<string> {
     return
   }
   yield `directory ${path}`
-  // What is mounted here is told by the mount's line.
-  if (location.node === location.mount.root && location.up !== undefined && location.mount.fs.type !== "tmpfs") return
+  // What another file system shows here is told by the mount's line.
+  if (!["ext4", "tmpfs"].includes(location.mount.fs.type)) return
   for (const name of location.node.names()) yield* files(world, `${path}/${name}`)
 }
 

@@ -28,8 +28,8 @@ export interface Scenario<S> {
   readonly cleanup: Effect.Effect<unknown, unknown, S>
   /** Directories whose files must be as before. */
   readonly roots: ReadonlyArray<string>
-  /** Things that stay by design (a bridge, empty chains, caches). */
-  readonly ignore?: (line: string) => boolean
+  /** Things that stay by design (a bridge, empty chains, caches), and those that a running daemon has for itself. */
+  readonly ignore?: (line: string, running: boolean) => boolean
 }
 
 export interface RunOptions {
@@ -106,11 +106,13 @@ class Run<S> {
   async whole(): Promise<void> {
     const { calls } = this.world
     calls.armed = true
-    if (await this.ensureDaemon()) await this.steps()
+    const started = await this.ensureDaemon()
+    // The daemon has been running for a while: what its start wrote, directories above all, has reached the disk.
+    this.world.settle()
+    if (started) await this.steps()
     calls.armed = false
     if (await this.ensureDaemon()) await this.cleanUp()
     await this.lookAround()
-    await this.stopDaemon()
   }
 
   result(): RunResult {
@@ -203,17 +205,20 @@ class Run<S> {
     let lines: ReadonlyArray<string> = []
     for (const second of settleAt) {
       await engine.run(() => false, cleaned + second * 1_000_000)
-      lines = this.leaked()
-      if (lines.length === 0) return
+      lines = this.leaked(true)
+      if (lines.length === 0) break
     }
-    this.fail(`left behind:\n  ${lines.join("\n  ")}`)
+    if (lines.length > 0) this.fail(`left behind:\n  ${lines.join("\n  ")}`)
+    await this.stopDaemon()
+    const after = this.leaked(false).filter((line) => !lines.includes(line))
+    if (after.length > 0) this.fail(`left behind by a daemon that was stopped:\n  ${after.join("\n  ")}`)
   }
 
-  private leaked(): ReadonlyArray<string> {
+  private leaked(running: boolean): ReadonlyArray<string> {
     const { accepted } = this.options
     const now = holdings(this.world, this.scenario.roots)
     return leftover(this.before, now).filter(
-      (line) => accepted?.has(line) !== true && this.scenario.ignore?.(line) !== true
+      (line) => accepted?.has(line) !== true && this.scenario.ignore?.(line, running) !== true
     )
   }
 }

@@ -150,8 +150,8 @@ export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> =>
   return report(plans.length)
 }
 
-/** The points and runs by step as a table of text. */
-export const formatReport = (report: Report): string => {
+/** The points and runs by step as a table of text; `replay` makes the command that repeats a failed run. */
+export const formatReport = (report: Report, replay: (plan: string) => string = (plan) => plan): string => {
   const kinds = allKinds
   const header = ["step", "seam", "program", ...kinds]
   const rows = [...report.points].map(([step, { seam, program }]) => [
@@ -167,7 +167,7 @@ export const formatReport = (report: Report): string => {
   const summary = `${report.runs} of ${report.planned} runs, ${report.failed.length} failed, ${(report.wallMs / 1000).toFixed(1)} s${perRun}`
   const failures = report.failed.map(
     ({ title, failures, plan }) =>
-      `FAILED ${title}\n  ${failures.join("\n  ")}\n  replay: ${JSON.stringify(plan ?? null)}`
+      `FAILED ${title}\n  ${failures.join("\n  ")}\n  replay: ${replay(JSON.stringify(plan ?? null))}`
   )
   return [line(header), ...rows.map(line), summary, ...failures].join("\n")
 }

@@ -45,6 +45,11 @@ const staysByDesign: ReadonlyArray<RegExp> = [
   /^file \/var\/lib\/containers\/storage\/overlay-(layers\/layers|images\/images|containers\/containers)\.(json|lock)$/
 ]
 
+/** Gone with the daemon: its own part of the staging area. */
+const whileRunning: ReadonlyArray<RegExp> = [
+  /^(directory|file) \/var\/lib\/containers\/storage\/overlay\/cricket-staging\/[0-9a-f]{32}(\/lock)?$/
+]
+
 type DaemonServices = Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
 
 export const podWalk =
@@ -72,6 +77,7 @@ export const podWalk =
       ],
       cleanup: kubelet.cleanUp,
       roots: ["/var/lib", "/run", "/var/log"],
-      ignore: (line) => staysByDesign.some((pattern) => pattern.test(line))
+      ignore: (line, running) =>
+        [...staysByDesign, ...(running ? whileRunning : [])].some((pattern) => pattern.test(line))
     }
   }

@@ -230,16 +230,11 @@ export const bridge = plugin({
       if (config.ipam?.type !== undefined) yield* delegate(call)
       if (call.netns === "") return undefined
       yield* task.point("del link")
-      yield* task.sync(() => {
-        let netns
-        try {
-          netns = netnsAt(task, call.netns)
-        } catch {
-          return
-        }
-        const link = world.namespaces.link(netns, call.ifName)
-        if (link !== undefined) world.namespaces.removeLink(link)
-      })
+      const netns = yield* Effect.option(task.sync(() => netnsAt(task, call.netns)))
+      // As the real plugin: without the namespace it returns here, and its rules stay.
+      if (netns._tag === "None") return undefined
+      const link = world.namespaces.link(netns.value, call.ifName)
+      if (link !== undefined) world.namespaces.removeLink(link)
       if (config.ipMasq === true) {
         const chain = `CNI-${shortHash(config.name, call.id)}`
         yield* task.point("del masquerade")

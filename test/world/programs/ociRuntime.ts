@@ -143,10 +143,10 @@ class Runtime {
       if (this.id === "") return yield* Effect.fail(new Refusal("container id cannot be empty"))
       if (vfs.exists(this.directory)) return yield* Effect.fail(new Refusal(this.exists))
       yield* task.sync(() => vfs.makeDirectories(this.directory, 0o711))
-      yield* task.point("state directory")
       const cgroups = cgroupPathsOf(world, config.linux?.cgroupsPath, this.global.has("--systemd-cgroup"), this.id)
       const started: { init?: Process } = {}
       yield* Effect.gen({ self: this }, function* () {
+        yield* task.point("state directory")
         yield* task.sync(() => makeCgroups(world, cgroups))
         yield* task.point("cgroup")
         yield* this.prepareRoot(config, root)
@@ -225,10 +225,15 @@ class Runtime {
     return Effect.gen({ self: this }, function* () {
       const force = this.flags.has("--force", "-f")
       if (!world.vfs.exists(`${this.directory}/state.json`)) {
-        if (!force) return yield* Effect.fail(new Refusal(this.unknown))
-        // What a killed create left behind.
+        // What a killed create left behind goes, with both runtimes; only crun calls that a success.
+        const halfMade = world.vfs.exists(this.directory)
         yield* task.sync(() => this.removeDirectory())
-        return 0
+        if (force || (halfMade && this.flavour === "crun")) return 0
+        const text =
+          this.flavour === "crun"
+            ? `cannot open directory '${this.directory}': No such file or directory`
+            : "container does not exist"
+        return yield* Effect.fail(new Refusal(text))
       }
       const { state, init } = yield* this.load
       if (init !== undefined) {
