@@ -1,0 +1,3 @@
+import { crictlSuite } from "./suite.ts"
+
+crictlSuite("crun", 81)

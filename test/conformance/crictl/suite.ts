@@ -1,0 +1,42 @@
+/** Everything that the real crictl does with a daemon, in the order of a first day: node, images, pods, trouble. */
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { containersOfPods } from "./containers.ts"
+import { imagesOfRegistries } from "./images.ts"
+import { networkOfPods } from "./network.ts"
+import { nodeAndVersions } from "./node.ts"
+import { lifeOfPods } from "./pods.ts"
+import { restartOfTheDaemon } from "./restart.ts"
+import { openSite, type Site } from "./support/Site.ts"
+
+export const crictlSuite = (runtime: "crun" | "runc", network: number): void => {
+  let opened: Site | undefined
+  const site = (): Site => {
+    if (opened === undefined) throw new Error("no daemon: see the failure of this file's set-up")
+    return opened
+  }
+
+  describe(`crictl with ${runtime}`, () => {
+    beforeAll(async () => {
+      opened = await openSite(runtime, network)
+    })
+    afterAll(async () => {
+      await opened?.close()
+    })
+
+    nodeAndVersions(site)
+    imagesOfRegistries(site)
+    lifeOfPods(site)
+    containersOfPods(site)
+    networkOfPods(site)
+    restartOfTheDaemon(site)
+
+    it("leaves nothing on the host when its pods and its daemon have gone", async () => {
+      const { crictl, close } = site()
+      await crictl.ok("rmp", "--force", "--all")
+      assert.deepStrictEqual(await crictl.json("pods", "-o", "json"), { items: [] })
+      assert.deepStrictEqual(await crictl.json("ps", "-a", "-o", "json"), { containers: [] })
+      opened = undefined
+      assert.deepStrictEqual(await close(), [])
+    })
+  })
+}
