@@ -2,7 +2,7 @@
  * Gives back what pods and containers took: one idempotent, bounded function per kind of resource, used by rollback,
  * removal and recovery alike. What cannot be given back keeps its row and is tried again until it can.
  */
-import { Context, Duration, Effect, Fiber, FiberMap, Layer, Schedule } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, FiberMap, Layer } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Cni } from "../cni/Cni.ts"
 import { Files } from "../linux/Files.ts"
@@ -13,7 +13,7 @@ import { ContainerStore } from "../store/ContainerStore.ts"
 import { Jobs } from "./Jobs.ts"
 import { ReleaseFailed, type RecordError } from "./PodError.ts"
 import { Pods } from "./Pods.ts"
-import { describe, type Resource } from "./Resource.ts"
+import { describe, type Resource, standsOn } from "./Resource.ts"
 import { releaseRuntime } from "./releaseRuntime.ts"
 
 /** No release may hold up a stop for longer; what needs more is tried again. */
@@ -27,14 +27,15 @@ const bound: Record<Resource["_tag"], Duration.Duration> = {
   Runtime: Duration.seconds(30)
 }
 
-const retryPauses = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
+/** Milliseconds between attempts in the background: doubled from the first to the last. */
+const retryPauses = { first: 1_000, last: 60_000 }
 
 export class Releases extends Context.Service<
   Releases,
   {
     /**
-     * Gives back these rows of a pod or container, last taken first, and takes them out of its record. All are tried
-     * even when one fails; the first failure is the answer.
+     * Gives back these rows of a pod or container, last taken first, and takes them out of its record. When one fails,
+     * those below it wait for it, all others are tried; the first failure is the answer.
      */
     readonly release: (
       ownerId: string,
@@ -42,6 +43,8 @@ export class Releases extends Context.Service<
     ) => Effect.Effect<void, ReleaseFailed | RecordError>
     /** Runs a clean-up; when it fails, goes on with it in the background until it succeeds, one per name. */
     readonly insist: <A, E, R>(name: string, cleanUp: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** The background part of that alone, for a clean-up that has just failed. */
+    readonly persevere: <A, E, R>(name: string, cleanUp: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
   }
 >()("cricket/pod/Releases") {
   static readonly layer = Layer.effect(
@@ -85,19 +88,29 @@ export class Releases extends Context.Service<
 
       const releaseRows = Effect.fnUntraced(function* (ownerId: string, rows: ReadonlyArray<Resource>) {
         const gone: Array<Resource> = []
+        const stuck: Array<Resource> = []
         const failures: Array<ReleaseFailed> = []
         for (const resource of rows.toReversed()) {
-          yield* releaseOne(resource).pipe(
-            Effect.timeoutOrElse({
-              duration: bound[resource._tag],
-              orElse: () => Effect.fail(new Error(`not done in ${Duration.format(bound[resource._tag])}`))
-            }),
-            Effect.match({
-              onSuccess: () => void gone.push(resource),
-              onFailure: (cause) =>
-                void failures.push(new ReleaseFailed({ object: ownerId, resource: describe(resource), cause }))
-            })
+          if (stuck.some((upper) => standsOn(upper, resource))) {
+            stuck.push(resource)
+            continue
+          }
+          const exit = yield* Effect.exit(
+            releaseOne(resource).pipe(
+              Effect.timeoutOrElse({
+                duration: bound[resource._tag],
+                orElse: () => Effect.fail(new Error(`not done in ${Duration.format(bound[resource._tag])}`))
+              })
+            )
           )
+          if (Exit.isSuccess(exit)) {
+            gone.push(resource)
+            continue
+          }
+          // A defect too leaves the other rows their chance.
+          stuck.push(resource)
+          const cause = Cause.squash(exit.cause)
+          failures.push(new ReleaseFailed({ object: ownerId, resource: describe(resource), cause }))
         }
         yield* pods.released(ownerId, gone)
         if (failures[0] !== undefined) return yield* failures[0]
@@ -110,24 +123,34 @@ export class Releases extends Context.Service<
         yield* Effect.uninterruptible(Fiber.join(fiber))
       })
 
+      const untilDone = Effect.fnUntraced(function* <A, E, R>(name: string, cleanUp: Effect.Effect<A, E, R>) {
+        const beganMs = yield* Clock.currentTimeMillis
+        for (let pauseMs = retryPauses.first; ; pauseMs = Math.min(pauseMs * 2, retryPauses.last)) {
+          yield* Effect.sleep(pauseMs)
+          const exit = yield* Effect.exit(cleanUp)
+          if (Exit.isFailure(exit)) continue
+          const took = Duration.format(Duration.millis((yield* Clock.currentTimeMillis) - beganMs))
+          return yield* Effect.logInfo(`${name} has succeeded after ${took}`)
+        }
+      })
+
+      const persevere = <A, E, R>(name: string, cleanUp: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
+        untilDone(name, cleanUp).pipe(
+          jobs.waiting(`${name}, tried again`),
+          FiberMap.run(insisting, name, { onlyIfMissing: true }),
+          Effect.asVoid
+        )
+
       const insist = <A, E, R>(name: string, cleanUp: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
         cleanUp.pipe(
-          Effect.tapError((error) =>
-            Effect.logWarning(`${name} failed and is tried again: ${String(error)}`).pipe(
-              Effect.andThen(
-                cleanUp.pipe(
-                  Effect.delay("1 second"),
-                  Effect.retry(retryPauses),
-                  jobs.waiting(`${name}, tried again`),
-                  Effect.ignore,
-                  FiberMap.run(insisting, name, { onlyIfMissing: true })
-                )
-              )
-            )
+          Effect.tapCause((cause) =>
+            Cause.hasInterruptsOnly(cause)
+              ? Effect.void
+              : Effect.andThen(Effect.logWarning(`${name} failed and is tried again`, cause), persevere(name, cleanUp))
           )
         )
 
-      return Releases.of({ release, insist })
+      return Releases.of({ release, insist, persevere })
     })
   )
 }

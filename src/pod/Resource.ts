@@ -57,3 +57,25 @@ export const describe = (resource: Resource): string => {
 
 /** Rows are compared by content: the same thing is never in a record twice. */
 export const sameResource = (left: Resource, right: Resource): boolean => describe(left) === describe(right)
+
+const isBelow = (path: string, directory: string): boolean => path.startsWith(`${directory}/`)
+
+/**
+ * True when `upper` must be given back before `lower` may be: network plugins act inside the namespace, a mount or a
+ * bundle lies in the directory, a process lives on the layer.
+ */
+export const standsOn = (upper: Resource, lower: Resource): boolean => {
+  switch (lower._tag) {
+    case "Namespace":
+      return upper._tag === "Network" && upper.attachment.netnsPath === lower.path
+    case "Directory":
+      return (
+        (upper._tag === "Mount" && isBelow(upper.path, lower.path)) ||
+        (upper._tag === "Runtime" && isBelow(upper.bundle, lower.path))
+      )
+    case "Layer":
+      return upper._tag === "Runtime" && upper.containerId === lower.containerId
+    default:
+      return false
+  }
+}

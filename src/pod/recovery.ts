@@ -23,6 +23,9 @@ import { stopPod } from "./stopPod.ts"
 /** How long the monitor of a container whose process has just ended may take to write its exit file. */
 const exitFilePatience = Duration.seconds(3)
 
+/** Shown by a pod or container that died half-way with the daemon and cannot be given back yet. */
+const interruptedStart = "cricket ended before its start was complete"
+
 const isAlive = Effect.fnUntraced(function* (identity: ProcessIdentity) {
   const found = yield* (yield* Processes).find(identity.pid)
   return Option.isSome(found) && found.value.startTime === identity.startTime && found.value.state !== "Z"
@@ -91,7 +94,7 @@ const reconcilePod = Effect.fn("reconcilePod")(function* (pod: PodRecord) {
       .pipe(Effect.andThen(inBackground(`release of pod ${pod.id}`, stopPod(pod.id))))
   switch (pod.state._tag) {
     case "Starting":
-      return yield* inBackground(`roll back of ${pod.id}`, rollBack(pod.id))
+      return yield* inBackground(`roll back of ${pod.id}`, rollBack(pod.id, interruptedStart))
     case "NotReady":
     case "Stopping":
       return yield* inBackground(`stop of pod ${pod.id}`, stopPod(pod.id))
@@ -119,7 +122,7 @@ export const recover = Effect.gen(function* () {
   const livingPods = new Set(found.pods.map(({ id }) => id))
   const takeOver = Effect.fnUntraced(function* (container: ContainerRecord) {
     const { id, podId, state } = container
-    if (state._tag === "Creating") return yield* inBackground(`roll back of ${id}`, rollBack(id))
+    if (state._tag === "Creating") return yield* inBackground(`roll back of ${id}`, rollBack(id, interruptedStart))
     yield* reconcileContainer(container)
     if (!livingPods.has(podId)) yield* inBackground(`removal of container ${id}`, removeContainer(id))
   })

@@ -44,6 +44,5 @@ const removingPod = Effect.fn("removePod")(function* (id: string) {
 export const removePod = Effect.fnUntraced(function* (id: string) {
   const jobs = yield* Jobs
   const releases = yield* Releases
-  const work = removingPod(id).pipe(Effect.catchTag("PodNotFound", () => Effect.void))
-  yield* releases.insist(`remove pod ${id}`, jobs.attach(`remove pod ${id}`, work))
+  yield* releases.insist(`remove pod ${id}`, jobs.attach(`remove pod ${id}`, removingPod(id)))
 })

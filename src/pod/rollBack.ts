@@ -1,14 +1,51 @@
 /** What follows when a start fails, is interrupted or dies of a defect: all it took goes back, then its record. */
-import { Effect, Exit } from "effect"
+import { Cause, Clock, Effect, Exit } from "effect"
+import { Pods } from "./Pods.ts"
 import { Releases } from "./Releases.ts"
-import { dissolve } from "./remove.ts"
+import { dissolve, removeContainer, removePod } from "./remove.ts"
 
-export const rollBack = Effect.fnUntraced(function* (id: string) {
-  yield* (yield* Releases).insist(`roll back ${id}`, dissolve(id))
+/** What cannot be given back is shown as a failed pod or container, so that clients do not wait for its name. */
+const surrender = Effect.fnUntraced(function* (id: string, reason: string) {
+  const pods = yield* Pods
+  const isContainer = (yield* pods.snapshot).containers.has(id)
+  const show = Effect.gen(function* () {
+    if (isContainer) {
+      yield* pods.moveContainer(id, { _tag: "CreateFailed", atNs: yield* Clock.currentTimeNanos, message: reason })
+    } else {
+      yield* pods.move(id, { _tag: "StartFailed", reason })
+    }
+  })
+  // Gone already, or so far that it is listed anyway.
+  yield* show.pipe(Effect.catchTag(["PodNotFound", "ContainerNotFound", "WrongState"], () => Effect.void))
+  return isContainer
 })
 
-/** The start's own failure stays the answer; a clean-up that does not succeed goes on in the background. */
+/** Does not fail: what does not succeed at once goes on in the background, as a removal. */
+export const rollBack = Effect.fnUntraced(function* (id: string, reason: string) {
+  const releases = yield* Releases
+  const remove = Effect.flatMap(surrender(id, reason), (isContainer) =>
+    isContainer ? removeContainer(id) : removePod(id)
+  )
+  yield* dissolve(id).pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.void
+        : Effect.logWarning(`roll back of ${id} failed and goes on as its removal`, cause).pipe(
+            Effect.andThen(Effect.ignore(surrender(id, reason))),
+            Effect.andThen(releases.persevere(`roll back ${id}`, remove))
+          )
+    )
+  )
+})
+
+const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  if (Cause.hasInterruptsOnly(cause)) return "it was interrupted"
+  const error = Cause.squash(cause)
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The start's own failure stays the answer. */
 export const rollBackOnFailure =
   (id: string) =>
   <A, E, R>(start: Effect.Effect<A, E, R>) =>
-    start.pipe(Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.ignore(rollBack(id)))))
+    start.pipe(Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : rollBack(id, reasonOf(exit.cause)))))

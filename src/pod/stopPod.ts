@@ -35,9 +35,11 @@ const stopping = Effect.fn("stopPod")(function* (id: string) {
   yield* pods.move(id, { _tag: "Stopped" })
 })
 
-/** Succeeds when it is stopped already. */
+/** Succeeds when it is stopped already, or gone. */
 export const stopPod = Effect.fnUntraced(function* (id: string) {
   const jobs = yield* Jobs
   const releases = yield* Releases
-  yield* releases.insist(`stop pod ${id}`, jobs.attach(`stop pod ${id}`, stopping(id)))
+  // Removed meanwhile: then nothing is left to stop, and nothing to try again.
+  const work = stopping(id).pipe(Effect.catchTag("PodNotFound", () => Effect.void))
+  yield* releases.insist(`stop pod ${id}`, jobs.attach(`stop pod ${id}`, work))
 })
