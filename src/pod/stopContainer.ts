@@ -7,6 +7,7 @@ import { Processes } from "../linux/Processes.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { Jobs } from "./Jobs.ts"
 import { Pods } from "./Pods.ts"
+import { sendStopSignal } from "./stopSignal.ts"
 
 const SIGKILL = 9
 
@@ -56,13 +57,12 @@ const killUntilExited = Effect.fnUntraced(function* (id: string) {
 
 const endProcess = Effect.fn("endProcess")(function* (id: string) {
   const pods = yield* Pods
-  const processes = yield* Processes
   const container = yield* pods.container(id)
   if (container.state._tag !== "Stopping") return
   // A process that was never started runs no handler: nothing to be patient for.
   if (container.state.startedAtNs > 0n) {
-    yield* processes.signal(container.state, container.stopSignal)
-    yield* untilDeadline(id)
+    const asked = sendStopSignal(container.state, container.stopSignal).pipe(Effect.andThen(Effect.never))
+    yield* Effect.raceFirst(asked, untilDeadline(id))
   }
   yield* killUntilExited(id)
 })
