@@ -16,6 +16,14 @@ import type { World } from "./World.ts"
 const statLine = (process: Process): string =>
   `${process.pid} (${process.command}) ${process.state} ${process.parent?.pid ?? 0} ${process.session} ${process.session} 0 -1 4194304 0 0 0 0 2 1 0 0 20 0 1 0 ${process.startTime} 4194304 256 18446744073709551615${" 0".repeat(27)}\n`
 
+type Handler = Process["handlers"] extends ReadonlyMap<number, infer H> ? H : never
+
+const signalMask = (process: Process, wanted: (handler: Handler) => boolean): string =>
+  [...process.handlers]
+    .reduce((mask, [signal, handler]) => (wanted(handler) ? mask | (1n << BigInt(signal - 1)) : mask), 0n)
+    .toString(16)
+    .padStart(16, "0")
+
 const statusText = (world: World, process: Process): string => {
   const capabilities = world.options.capabilities.toString(16).padStart(16, "0")
   return [
@@ -29,6 +37,9 @@ const statusText = (world: World, process: Process): string => {
     "Gid:\t0\t0\t0\t0",
     `NSpid:\t${process.pid}${process.namespaceInit ? "\t1" : ""}`,
     "VmRSS:\t1024 kB",
+    "SigBlk:\t0000000000000000",
+    `SigIgn:\t${signalMask(process, (handler) => handler === "ignore")}`,
+    `SigCgt:\t${signalMask(process, (handler) => handler !== "ignore")}`,
     "CapInh:\t0000000000000000",
     `CapPrm:\t${capabilities}`,
     `CapEff:\t${capabilities}`,
