@@ -2,13 +2,12 @@
  * At start: what the records say is held against what the kernel has. Containers that ran on keep running; those that
  * ended meanwhile get their true exit; starts that died half-way, and whatever has no owner, are given back.
  */
-import { Clock, Duration, Effect, Option, Schedule, type Scope } from "effect"
+import { Clock, Duration, Effect, type Scope } from "effect"
 import { Namespaces } from "../linux/Namespaces.ts"
-import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
-import { followExits, recordExit } from "./exits.ts"
+import { followExits, isAlive, settleExit } from "./exits.ts"
 import { podNamespaces } from "./podPlan.ts"
 import type { PodRecord } from "./PodRecord.ts"
 import { Pods } from "./Pods.ts"
@@ -25,11 +24,6 @@ const exitFilePatience = Duration.seconds(3)
 
 /** Shown by a pod or container that died half-way with the daemon and cannot be given back yet. */
 const interruptedStart = "cricket ended before its start was complete"
-
-const isAlive = Effect.fnUntraced(function* (identity: ProcessIdentity) {
-  const found = yield* (yield* Processes).find(identity.pid)
-  return Option.isSome(found) && found.value.startTime === identity.startTime && found.value.state !== "Z"
-})
 
 /** Runs on after the start, and says so when it fails for good. */
 const inBackground = <A, E, R>(
@@ -55,16 +49,16 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
   const settings = yield* PodSettings
   const { id, state } = container
   if (state._tag === "Exited" || state._tag === "Creating") return
-  const lost = (message: string) =>
-    Effect.flatMap(
-      Effect.clockWith((clock) => clock.currentTimeNanos),
-      (now) => pods.moveContainer(id, { _tag: "Exited", exitCode: 255, finishedAtNs: now, reason: "Unknown", message })
-    )
   if (container.bootId !== settings.bootId) {
-    yield* lost("the node was restarted")
+    yield* pods.moveContainer(id, {
+      _tag: "Exited",
+      exitCode: 255,
+      finishedAtNs: yield* Clock.currentTimeNanos,
+      reason: "Unknown",
+      message: "the node was restarted"
+    })
     return
   }
-  yield* recordExit(id)
   if (yield* isAlive(state)) {
     if (state._tag === "Created") yield* adoptStart(container)
     if (state._tag === "Stopping") {
@@ -73,15 +67,8 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
     }
     return
   }
-  const recorded = Effect.andThen(
-    recordExit(id),
-    Effect.map(pods.container(id), (now) => now.state._tag === "Exited")
-  )
-  const exited = yield* recorded.pipe(
-    Effect.repeat({ schedule: Schedule.spaced("50 millis"), until: (done) => done }),
-    Effect.timeoutOption(exitFilePatience)
-  )
-  if (Option.isNone(exited)) yield* lost("it ended while no monitor was there to record its exit code")
+  // A monitor that takes longer is waited for by those who follow the exits.
+  yield* Effect.timeoutOption(settleExit(id), exitFilePatience)
 })
 
 const reconcilePod = Effect.fn("reconcilePod")(function* (pod: PodRecord) {
