@@ -22,15 +22,14 @@ export interface SiteState {
   readonly files: ReadonlyArray<string>
 }
 
-/** Files that stay by design: locks, the allocator's memory, the daemon's lock. */
-const lasting = /(\.lock|\/lock|last_reserved_ip\.\d+|daemon\.lock)$/
+/** What stays by design: locks, the allocator's memory, and the staging directory that each daemon has of its own. */
+const lasting = /(\.lock|\/lock|last_reserved_ip\.\d+|\/cricket-staging\/[0-9a-f]+)$/
 
 const filesBelow = (directory: string): ReadonlyArray<string> => {
   if (!existsSync(directory)) return []
   return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
     const path = join(directory, entry.name)
-    if (entry.isDirectory()) return [path, ...filesBelow(path)]
-    return lasting.test(path) ? [] : [path]
+    return [...(lasting.test(path) ? [] : [path]), ...(entry.isDirectory() ? filesBelow(path) : [])]
   })
 }
 
