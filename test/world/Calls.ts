@@ -52,13 +52,13 @@ export interface CallRecord {
   readonly failable: boolean
 }
 
-/** Errors that an operation can plausibly have, most telling first. */
+/** Errors that an operation can have whatever the state of the world: never one that would be a lie about it (ENOENT). */
 const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "Files.readFile": ["EIO", "ENOENT"],
-  "Files.readText": ["EIO", "ENOENT"],
-  "Files.readInRoot": ["EIO", "ENOENT"],
+  "Files.readFile": ["EIO"],
+  "Files.readText": ["EIO"],
+  "Files.readInRoot": ["EIO"],
   "Files.makeDirectoryInRoot": ["ENOSPC", "ENOTDIR"],
-  "Files.writeExisting": ["EIO", "ENOENT", "EBUSY"],
+  "Files.writeExisting": ["EIO", "EBUSY"],
   "Files.open": ["EMFILE", "ENOSPC"],
   "Files.read": ["EIO"],
   "Files.write": ["ENOSPC", "EIO"],
@@ -66,7 +66,7 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Files.sync": ["EIO"],
   "Files.syncDirectory": ["EIO"],
   "Files.makeDirectory": ["ENOSPC", "EROFS"],
-  "Files.readDirectory": ["EIO", "ENOENT"],
+  "Files.readDirectory": ["EIO"],
   "Files.rename": ["ENOSPC", "EIO"],
   "Files.link": ["ENOSPC", "EMLINK"],
   "Files.symlink": ["ENOSPC"],

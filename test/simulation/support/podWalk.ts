@@ -36,6 +36,7 @@ const staysByDesign: ReadonlyArray<RegExp> = [
   /^directory \/run\/(containers|crio|crun|runc|netns|ipcns|utsns)$/,
   /^directory \/run\/crio\/exits$/,
   /^directory \/run\/containers\/storage(\/(overlay-layers|overlay-containers|cricket(\/(exec|pods))?))?$/,
+  /^directory \/run\/containers\/storage\/cricket\/records(\/[0-9a-f-]{36}(\/(containers|pods))?)?$/,
   /^file \/run\/containers\/storage\/overlay-layers\/mountpoints\.(json|lock)$/,
   /^directory \/var\/lib\/cni(\/(results|networks(\/pods)?))?$/,
   /^file \/var\/lib\/cni\/networks\/pods\/last_reserved_ip\.0$/,

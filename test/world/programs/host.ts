@@ -1,6 +1,8 @@
 /** A host as Debian sets it up: conmon, crun, runc, CNI plugins and a shell at their usual places. */
 import type { World } from "../World.ts"
-import { bridge, hostLocal, loopback, portmap } from "./cni.ts"
+import { bridge } from "./cni/bridge.ts"
+import { hostLocal } from "./cni/hostLocal.ts"
+import { loopback, portmap } from "./cni/portmap.ts"
 import { conmon } from "./conmon.ts"
 import { ociRuntime } from "./ociRuntime.ts"
 import { containerCommand } from "./shell.ts"
