@@ -38,9 +38,9 @@ const surprise = ({ name, outcome, message }: SpecResult): ReadonlyArray<string>
 
 const count = (outcome: SpecResult["outcome"]) => report.specs.filter((spec) => spec.outcome === outcome).length
 
-beforeAll(() => {
+beforeAll(async () => {
   directory = mkdtempSync(`${tmpdir()}/cricket-critest-`)
-  report = runSuite({ directory, runtime })
+  report = await runSuite({ directory, runtime })
 }, 25 * 60_000)
 
 afterAll(() => {

@@ -1,7 +1,8 @@
 /** critest as one call: images, the binary, the namespaces it runs in, and its report as outcomes by the specs' names. */
-import { spawnSync } from "node:child_process"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { execFile } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { buildCritest } from "../../../scripts/lib/goTools.mjs"
 import { inPrivateMounts } from "../../../scripts/lib/setup.mjs"
 import { makeImages } from "./images.ts"
@@ -82,7 +83,10 @@ const asProcessOne = (command: ReadonlyArray<string>) => [
 
 const namespaces = ["--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
-export const runSuite = ({ directory, runtime, focus = [] }: SuiteRequest): SuiteReport => {
+/** Past critest's own time-out; unshare heeds nothing milder while its child runs. */
+const limit = { timeout: 24 * 60_000, killSignal: "SIGKILL" } as const
+
+export const runSuite = async ({ directory, runtime, focus = [] }: SuiteRequest): Promise<SuiteReport> => {
   const images = makeImages(`${directory}/layout`)
   const request: RunRequest = {
     critest: buildCritest(images.digest),
@@ -94,8 +98,11 @@ export const runSuite = ({ directory, runtime, focus = [] }: SuiteRequest): Suit
   writeFileSync(`${directory}/run.json`, JSON.stringify(request))
   const script = fileURLToPath(new URL("run.ts", import.meta.url))
   const [unshare = "", ...rest] = inPrivateMounts(asProcessOne([process.execPath, script, directory]))
-  const { stderr } = spawnSync(unshare, [...namespaces, ...rest], { encoding: "utf8", timeout: 24 * 60_000 })
-  const report = `${directory}/report.json`
-  if (!existsSync(report)) throw new Error(`critest left no report; see ${directory}/critest.log\n${stderr}`)
-  return { ...readReport(report), leftPods: Number(readFileSync(`${directory}/leftPods`, "utf8")) }
+  try {
+    await promisify(execFile)(unshare, [...namespaces, ...rest], limit)
+  } catch (cause) {
+    throw new Error(`critest did not run to its end; see ${directory}/critest.log and cricket.log there`, { cause })
+  }
+  const leftPods = Number(readFileSync(`${directory}/leftPods`, "utf8"))
+  return { ...readReport(`${directory}/report.json`), leftPods }
 }
