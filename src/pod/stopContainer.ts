@@ -2,33 +2,33 @@
  * Ends a container's process: its stop signal once, patience until the deadline in its record, then SIGKILL until the
  * exit is recorded. The deadline can come nearer while this waits.
  */
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Processes } from "../linux/Processes.ts"
-import type { ContainerRecord } from "./ContainerRecord.ts"
+import { hasExited, settleExit } from "./exits.ts"
 import { Jobs } from "./Jobs.ts"
 import { Pods } from "./Pods.ts"
 import { sendStopSignal } from "./stopSignal.ts"
 
 const SIGKILL = 9
 
-/** How long a monitor may take to write down an exit that the kernel has already reported. */
-const monitorPatience = Duration.seconds(5)
-
-const exited = (container: ContainerRecord) => container.state._tag === "Exited"
-
-/** Returns when patience has ended or the container has. */
+/**
+ * Returns when patience has ended or the container has. The record's deadline is of the wall clock, for a daemon that
+ * starts later; the wait is by the clock that does not jump.
+ */
 const untilDeadline = Effect.fnUntraced(function* (id: string) {
   const pods = yield* Pods
+  let endMs = Number.POSITIVE_INFINITY
   while (true) {
     const { state } = yield* pods.container(id)
     if (state._tag !== "Stopping") return
-    const left = state.deadlineMs - (yield* Clock.currentTimeMillis)
-    if (left <= 0) return
+    const nowMs = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
+    endMs = Math.min(endMs, nowMs + state.deadlineMs - (yield* Clock.currentTimeMillis))
+    if (nowMs >= endMs) return
     const nearer = pods.awaitContainer(
       id,
       (container) => container.state._tag !== "Stopping" || container.state.deadlineMs < state.deadlineMs
     )
-    yield* Effect.raceFirst(Effect.sleep(left), nearer)
+    yield* Effect.raceFirst(Effect.sleep(endMs - nowMs), nearer)
   }
 })
 
@@ -39,19 +39,9 @@ const killUntilExited = Effect.fnUntraced(function* (id: string) {
   for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 2, 120_000)) {
     const { state } = yield* pods.container(id)
     if (state._tag !== "Stopping") return
-    const alive = yield* processes.signal(state, SIGKILL)
-    const patience = alive ? Duration.millis(pauseMs) : monitorPatience
-    const ended = yield* pods.awaitContainer(id, exited).pipe(Effect.timeoutOption(patience))
-    if (ended._tag === "Some") return
-    if (alive) continue
-    yield* pods.moveContainer(id, {
-      _tag: "Exited",
-      exitCode: 255,
-      finishedAtNs: yield* Clock.currentTimeNanos,
-      reason: "Unknown",
-      message: "its monitor ended before it could record the exit code"
-    })
-    return
+    if (!(yield* processes.signal(state, SIGKILL))) return yield* settleExit(id)
+    const ended = yield* Effect.timeoutOption(pods.awaitContainer(id, hasExited), pauseMs)
+    if (Option.isSome(ended)) return
   }
 })
 
@@ -73,6 +63,6 @@ export const stopContainer = Effect.fn("stopContainer")(function* (id: string, g
   const jobs = yield* Jobs
   const now = yield* Clock.currentTimeMillis
   const container = yield* pods.moveContainer(id, { _tag: "StopRequested", deadlineMs: now + graceSeconds * 1000 })
-  if (exited(container)) return
+  if (hasExited(container)) return
   yield* jobs.attach(`stop container ${id}`, endProcess(id))
 })
