@@ -38,8 +38,8 @@ const conformance = () => {
 
 const stages = {
   check: runChecks,
-  unit: () => runVitest({ config: "vitest.config.ts", limit: 15, network: "host" }),
-  simulation: () => runVitest({ config: "vitest.simulation.config.ts", limit: 45, network: "host" }),
+  unit: () => runVitest({ config: "vitest.config.ts", limit: 15, onHost: true }),
+  simulation: () => runVitest({ config: "vitest.simulation.config.ts", limit: 45, onHost: true }),
   integration: withHostCheck("integration", integration),
   conformance: withHostCheck("conformance", conformance),
   flake: runFlake

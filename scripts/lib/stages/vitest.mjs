@@ -24,17 +24,28 @@ const resultsOf = (report) => {
 }
 
 /**
- * `network` "own" gives the suite a network namespace too, in which there is a loopback and nothing else. `limit` is in
- * minutes; a suite that has not ended by then has failed.
+ * Namespaces for a suite that works on the host: nothing of it survives its end, however it ends. The shell is process 1
+ * of its PID namespace and reaps; a loopback is all the network there is.
  */
-export const runVitest = ({ config, limit, network = "own" }) => {
+const contained = ([unshare, ...rest]) => [
+  ...["setpriv", "--pdeathsig", "KILL"],
+  ...[unshare, "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", ...rest]
+]
+const asInit = (command) => ["sh", "-c", 'ip link set lo up; "$@"; exit $?', "sh", ...command]
+
+/**
+ * `onHost` leaves the suite in the host's network and PID namespace; mounts are always its own. `limit` is in minutes; a
+ * suite that has not ended by then has failed.
+ */
+export const runVitest = ({ config, limit, onHost = false }) => {
   const directory = mkdtempSync(`${tmpdir()}/cricket-report-`)
   const report = `${directory}/report.json`
-  const vitest = [nodePath(), `${top}/node_modules/vitest/vitest.mjs`, "run", "--config", `${top}/${config}`]
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
-  const loopback = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-  const [unshare, ...rest] = inPrivateMounts([...(network === "own" ? loopback : []), ...vitest, ...reporters])
-  const { status, signal, error } = spawnSync(unshare, [...(network === "own" ? ["--net"] : []), ...rest], {
+  const vitest = [
+    ...[nodePath(), `${top}/node_modules/vitest/vitest.mjs`, "run", "--config", `${top}/${config}`],
+    ...[`--reporter=${onHost ? "default" : "verbose"}`, "--reporter=json", `--outputFile.json=${report}`]
+  ]
+  const [command, ...args] = onHost ? inPrivateMounts(vitest) : contained(inPrivateMounts(asInit(vitest)))
+  const { status, signal, error } = spawnSync(command, args, {
     cwd: top,
     stdio: ["ignore", 2, 2],
     timeout: limit * 60_000,
