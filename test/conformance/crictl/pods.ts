@@ -203,6 +203,30 @@ export const lifeOfPods = (site: () => Site) =>
       assert.strictEqual(await crictl.ok("pods", "-q", "--name", "life"), "")
     })
 
+    it("live side by side", async () => {
+      const { crictl, pod, container } = site()
+      const life = async (number: number) => {
+        const request = pod(`many-${number}`)
+        const id = await crictl.runp(request)
+        const loop = `trap 'exit ${number}' TERM; echo ${number}; while :; do sleep 0.1; done`
+        const inner = await crictl.create(id, container("main", loop), request)
+        await crictl.ok("start", inner)
+        const { stats } = await crictl.json("stats", "-o", "json", "--id", inner)
+        const said = await crictl.exec(inner, "hostname")
+        await crictl.ok("stop", "--timeout", "20", inner)
+        const { exitCode } = (await crictl.json("inspect", inner)).status
+        const log = await crictl.ok("logs", inner)
+        await crictl.ok("stopp", id)
+        await crictl.ok("rmp", id)
+        return [stats.length, said, exitCode, log]
+      }
+      const numbers = Array.from({ length: 8 }, (_, index) => index)
+      assert.deepStrictEqual(
+        await Promise.all(numbers.map(life)),
+        numbers.map((number) => [1, `many-${number}`, number, String(number)])
+      )
+    })
+
     it("and what is asked wrongly gets an answer that says what is wrong", async () => {
       const { crictl, pod, container } = site()
       const unknown = "0123456789abcdef"
