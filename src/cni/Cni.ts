@@ -1,5 +1,5 @@
 /** Pods join their network and leave it by the plugins of the Container Network Interface (specification 1.1). */
-import { Context, type Duration, Effect, Layer, RcMap, Result, Semaphore } from "effect"
+import { Context, Deferred, type Duration, Effect, Layer, RcMap, Result, Semaphore } from "effect"
 import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
@@ -40,7 +40,8 @@ export class Cni extends Context.Service<
     readonly check: (attachment: Attachment) => Effect.Effect<void, CniError>
     /**
      * At start, with all attachments of live pods: networks of CNI 1.1 and up give back what belongs to no other
-     * (unless their configuration says disableGC); older networks have no such command.
+     * (unless their configuration says disableGC); older networks have no such command. ADDs that begin meanwhile wait
+     * for its end: what they attach is not among `valid`.
      */
     readonly gc: (valid: ReadonlyArray<Pick<Attachment, "podId" | "interfaceName">>) => Effect.Effect<void, CniError>
   }
@@ -77,6 +78,9 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
     <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       Effect.scoped(Effect.flatMap(RcMap.get(locks, podId), (lock) => lock.withPermit(self)))
 
+  /** While GC runs. */
+  let collecting: Deferred.Deferred<void> | undefined
+
   const add = Effect.fn("Cni.add")(function* (attachment: Attachment) {
     const { network, problem } = yield* config.current
     if (network === undefined) return yield* failure("NotReady", "ADD", attachment.podId, problem)
@@ -86,6 +90,7 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
       Effect.mapError((reason) => failure("Invalid", "ADD", attachment.podId, reason))
     )
     const request: ChainRequest = { network, ...identityOf(attachment), ...args }
+    while (collecting !== undefined) yield* Deferred.await(collecting)
     return yield* exclusively(attachment.podId)(addRecorded(request))
   })
 
@@ -168,7 +173,19 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
     )
   })
 
-  const gc = Effect.fn("Cni.gc")(function* (valid: ReadonlyArray<Pick<Attachment, "podId" | "interfaceName">>) {
+  const gc = Effect.fn("Cni.gc")((valid: ReadonlyArray<Pick<Attachment, "podId" | "interfaceName">>) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => (collecting = Deferred.makeUnsafe<void>())),
+      () => collect(valid),
+      (done) =>
+        Effect.suspend(() => {
+          collecting = undefined
+          return Deferred.succeed(done, undefined)
+        })
+    )
+  )
+
+  const collect = Effect.fnUntraced(function* (valid: ReadonlyArray<Pick<Attachment, "podId" | "interfaceName">>) {
     const { network } = yield* config.current
     if (network === undefined || network.disableGc || !isAtLeast(network.version, "1.1.0")) return
     const remembered = yield* cache.list.pipe(Effect.mapError(stateFailure("GC", "")))

@@ -3,6 +3,7 @@
  * ended meanwhile get their true exit; starts that died half-way, and whatever has no owner, are given back.
  */
 import { Clock, Duration, Effect, type Scope } from "effect"
+import { Cni } from "../cni/Cni.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
@@ -97,6 +98,14 @@ const reconcilePod = Effect.fn("reconcilePod")(function* (pod: PodRecord) {
   }
 })
 
+/** Networks that can do so give back what no record names. Starts with the call: a pod that comes later is no orphan. */
+const collectNetworks = Effect.gen(function* () {
+  const cni = yield* Cni
+  const { pods } = yield* (yield* Pods).snapshot
+  const rows = Array.from(pods.values()).flatMap(({ resources }) => resources)
+  yield* cni.gc(rows.flatMap((row) => (row._tag === "Network" ? [row.attachment] : [])))
+})
+
 /** Takes the records over, and the exits from then on. Background work goes to the caller's scope. */
 export const recover = Effect.gen(function* () {
   const records = yield* Records
@@ -116,6 +125,7 @@ export const recover = Effect.gen(function* () {
   // Pods after containers: a lost pod stops what is left of its containers.
   yield* Effect.forEach(found.containers, (one) => tolerating(one.id, takeOver(one)), limits)
   yield* Effect.forEach(found.pods, (one) => tolerating(one.id, reconcilePod(one)), limits)
+  yield* inBackground("the removal of attachments without a pod", collectNetworks)
   yield* Effect.logInfo(
     `recovered ${found.pods.length} pods and ${found.containers.length} containers, ${found.damaged.length} damaged records`
   )

@@ -1,5 +1,6 @@
 /** Gives back what a pod or container holds whose record cannot be read: everything it can have is named by its id. */
 import { Effect } from "effect"
+import { isId } from "../model/Id.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import { podDirectory, podNamespaces } from "./podPlan.ts"
@@ -51,6 +52,11 @@ const possibleRows = Effect.fnUntraced(function* ({ kind, id }: DamagedRecord) {
 export const salvage = Effect.fn("salvage")(function* (record: DamagedRecord) {
   const records = yield* Records
   const releases = yield* Releases
+  // Made into paths, another name could be that of something else.
+  if (!isId(record.id)) {
+    yield* Effect.logError(`${record.path} is no record of Cricket's: it is put aside as ${record.path}.bad`)
+    return yield* releases.insist(`putting aside of ${record.path}`, records.setAside(record))
+  }
   yield* Effect.logError(
     `the record ${record.path} is damaged (${record.reason}); what it names is given back, the file is kept as ${record.path}.bad`
   )

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { Cni } from "../../src/cni/Cni.ts"
@@ -277,5 +277,21 @@ it.effect("GC speaks only to networks of 1.1 and takes down attachments without 
       { containerID: "f00dbabe", ifname: "eth0" }
     ])
     assert.deepStrictEqual(records(world), ["podnet-f00dbabe-eth0"])
+
+    // What is attached while the plugins collect would be none of the valid ones.
+    const answer = world.answer
+    const collected = yield* Deferred.make<void>()
+    world.answer = (call) =>
+      call.command === "GC" ? Effect.as(Deferred.await(collected), { print: "" }) : answer(call)
+    const collecting = yield* Effect.forkChild(modern.gc([attachment()]), { startImmediately: true })
+    const adding = yield* Effect.forkChild(modern.add(attachment({ podId: "late" })), { startImmediately: true })
+    const begun = world.commands().length
+    yield* until(() => world.commands().slice(begun).includes("GC bridge"))
+    assert.isUndefined(adding.pollUnsafe())
+    assert.notInclude(world.commands().slice(begun), "ADD bridge")
+    yield* Deferred.succeed(collected, undefined)
+    yield* Fiber.join(collecting)
+    yield* Fiber.join(adding)
+    assert.include(world.commands().slice(begun), "ADD bridge")
   })
 )
