@@ -9,11 +9,18 @@ import { loadSettings } from "./config/load.ts"
 import { loggingLayer } from "./cri/logging.ts"
 import { daemon } from "./daemon.ts"
 import { Files } from "./linux/Files.ts"
+import { openLogFile } from "./linux/logFile.ts"
 import { readStandardInput, writeStandardError, writeStandardOutput } from "./linux/standardStreams.ts"
 import { runUnpackWorker } from "./linux/unpack/worker.ts"
 
 /** After the first signal; containers go on, what the daemon was doing is undone or found by the next start. */
 const shutdownLimitMs = 5_000
+
+/** What keeps the log from being written has to be said elsewhere. */
+const logTo = (path: string) =>
+  openLogFile(path).pipe(
+    Effect.tapError(({ message }) => writeStandardError(`cricket: --log ${path} cannot be opened: ${message}\n`))
+  )
 
 const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly _tag: "Serve" }>) {
   const { settings, warnings } = yield* loadSettings(command.sources, readStandardInput)
@@ -29,15 +36,19 @@ const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly 
       registriesConfDirectory: command.registriesConfDirectory
     })
   })
+  const { log_level: level, log_filter: filter } = settings.runtime
+  const write = command.logFile === undefined ? undefined : yield* logTo(command.logFile)
   yield* program.pipe(
-    Effect.tapCause((cause) =>
-      Cause.hasInterruptsOnly(cause)
+    // Not tapCause: an interrupted fiber passes it by.
+    Effect.onExit((exit) => {
+      if (Exit.isSuccess(exit)) return Effect.void
+      return Cause.hasInterruptsOnly(exit.cause)
         ? Effect.logInfo("stopped; containers run on")
-        : Effect.logFatal("cannot go on", cause)
-    ),
-    Effect.provide(loggingLayer({ level: settings.runtime.log_level, format: command.logFormat }))
+        : Effect.logFatal("cannot go on", exit.cause)
+    }),
+    Effect.provide(loggingLayer({ level, format: command.logFormat, filter, write }))
   )
-})
+}, Effect.scoped)
 
 const run = (command: Command): Effect.Effect<void, unknown, Files> => {
   switch (command._tag) {
@@ -63,12 +74,16 @@ const run = (command: Command): Effect.Effect<void, unknown, Files> => {
 const teardown: Runtime.Teardown = (exit, done) =>
   done(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
 
+const reloadNotBuilt = "cricket: SIGHUP changes nothing yet; restart the daemon to apply its settings\n"
+
 const main = () => {
   const command = parseArguments(process.argv.slice(2), process.env)
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     // The last word: a finalizer that hangs must not keep the process.
     process.once(signal, () => setTimeout(() => process.exit(0), shutdownLimitMs).unref())
   }
+  // systemctl reload sends it to CRI-O; without a listener it would end the daemon.
+  if (command._tag === "Serve") process.on("SIGHUP", () => Effect.runFork(writeStandardError(reloadNotBuilt)))
   const program = run(command).pipe(
     Effect.tapError((error) =>
       command._tag === "Serve" && !(error instanceof Error && error.name === "ConfigError")

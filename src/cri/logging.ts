@@ -37,13 +37,16 @@ const textOf = (value: unknown): string => {
   return typeof value === "object" && value !== null ? (JSON.stringify(value) ?? String(value)) : String(value)
 }
 
+const messageOf = ({ message }: Logger.Options<unknown>): string =>
+  (Array.isArray(message) ? message : [message]).map(textOf).join(" ")
+
 /** The fields of one line in their order: time, level, msg, annotations, cause. All are text without secrets. */
-const fieldsOf = ({ cause, date, fiber, logLevel, message }: Logger.Options<unknown>): Array<[string, string]> => {
-  const parts = Array.isArray(message) ? message : [message]
+const fieldsOf = (options: Logger.Options<unknown>): Array<[string, string]> => {
+  const { cause, date, fiber, logLevel } = options
   return [
     ["time", date.toISOString()],
     ["level", written[logLevel]],
-    ["msg", redactText(parts.map(textOf).join(" "))],
+    ["msg", redactText(messageOf(options))],
     ...Object.entries(fiber.getRef(References.CurrentLogAnnotations)).map(([key, value]): [string, string] => [
       key,
       redactText(textOf(value))
@@ -66,12 +69,24 @@ export const jsonLogger: Logger.Logger<unknown, string> = Logger.make((options) 
   JSON.stringify(Object.fromEntries(fieldsOf(options)))
 )
 
-/** Replaces the loggers of the program and sets the least level that is written. */
-export const loggingLayer = (options: {
+export interface LoggingOptions {
   readonly level: LogLevelName
   readonly format: LogFormat
-}): Layer.Layer<never> =>
-  Layer.mergeAll(
-    Logger.layer([Logger.withConsoleError(options.format === "json" ? jsonLogger : textLogger)]),
-    Layer.succeed(References.MinimumLogLevel, severities[options.level])
-  )
+  /** log_filter: only lines whose message matches are written; "", the default, writes all. */
+  readonly filter?: string
+  /** Takes whole lines without their line break. Default: standard error. */
+  readonly write?: ((line: string) => void) | undefined
+}
+
+/** Replaces the loggers of the program and sets the least level that is written. */
+export const loggingLayer = ({ level, format, filter = "", write }: LoggingOptions): Layer.Layer<never> => {
+  const formatted = format === "json" ? jsonLogger : textLogger
+  const written =
+    write === undefined ? Logger.withConsoleError(formatted) : Logger.make((options) => write(formatted.log(options)))
+  const wanted = filter === "" ? undefined : new RegExp(filter, "u")
+  const filtered =
+    wanted === undefined
+      ? written
+      : Logger.make<unknown, unknown>((options) => (wanted.test(messageOf(options)) ? written.log(options) : undefined))
+  return Layer.mergeAll(Logger.layer([filtered]), Layer.succeed(References.MinimumLogLevel, severities[level]))
+}

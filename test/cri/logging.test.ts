@@ -65,4 +65,26 @@ describe("logging", () => {
       assert.isEmpty(yield* TestConsole.logLines)
     }).pipe(Effect.provide(Layer.mergeAll(loggingLayer({ level: "trace", format: "text" }), TestConsole.layer)))
   )
+
+  it.effect("log_filter keeps the lines whose message matches, and only looks at the message", () =>
+    Effect.gen(function* () {
+      yield* Effect.logInfo("pod web is ready")
+      yield* Effect.annotateLogs(Effect.logInfo("something else"), { pod: "web" })
+      assert.lengthOf(yield* TestConsole.errorLines, 1)
+    }).pipe(
+      Effect.provide(
+        Layer.mergeAll(loggingLayer({ level: "info", format: "text", filter: "^pod .*ready$" }), TestConsole.layer)
+      )
+    )
+  )
+
+  it.effect("lines go to a file instead of standard error", () => {
+    const lines: Array<string> = []
+    const layer = loggingLayer({ level: "info", format: "json", write: (line) => void lines.push(line) })
+    return Effect.gen(function* () {
+      yield* Effect.logInfo("pod web is ready")
+      assert.deepStrictEqual(yield* TestConsole.errorLines, [])
+      assert.deepInclude(JSON.parse(lines.join()), { level: "info", msg: "pod web is ready" })
+    }).pipe(Effect.provide(Layer.mergeAll(layer, TestConsole.layer)))
+  })
 })

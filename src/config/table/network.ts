@@ -39,6 +39,6 @@ export const network = section("Pod networks by CNI.", {
     doc: "How long the network stays ready although the plugin's STATUS fails. 0 reports the first failure.",
     flags: ["cni-status-grace-period"],
     env: "CNI_STATUS_GRACE_PERIOD",
-    built: false
+    built: true
   })
 })

@@ -90,7 +90,7 @@ export const runtime = section("How containers are run and supervised.", {
     flags: ["log-filter"],
     env: "CONTAINER_LOG_FILTER",
     reload: "signal",
-    built: false
+    built: true
   }),
   namespaces_dir: option(path, {
     default: "/var/run",
@@ -141,7 +141,7 @@ export const runtime = section("How containers are run and supervised.", {
     doc: "Grace time for containers that the daemon stops of its own accord. Below 30 counts as 30.",
     flags: ["ctr-stop-timeout"],
     env: "CONTAINER_STOP_TIMEOUT",
-    built: true
+    built: false
   }),
   separate_pull_cgroup: option(text, {
     default: "",
