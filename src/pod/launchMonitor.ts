@@ -63,7 +63,7 @@ export const launchMonitor = Effect.fn("launchMonitor")(function* (container: Mo
     stdin: container.stdin,
     leaveStdinOpen: container.stdin && !container.stdinOnce,
     conmonPath: handler.options.monitor_path === "" ? settings.conmonPath : handler.options.monitor_path,
-    conmonEnv: environmentOf(handler.options.monitor_env),
+    conmonEnv: environmentOf([...settings.conmonEnv, ...handler.options.monitor_env]),
     createLimitMs: handler.options.container_create_timeout * 1000,
     logLevel: "error"
   })

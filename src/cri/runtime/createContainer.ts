@@ -13,12 +13,14 @@ import { launchMonitor } from "../../pod/launchMonitor.ts"
 import { findPod } from "../../pod/lookup.ts"
 import { listed, Pods } from "../../pod/Pods.ts"
 import { rollBackOnFailure } from "../../pod/rollBack.ts"
+import { sameContainer } from "../../pod/sameRequest.ts"
 
 export const createContainer = Effect.fn("RuntimeService.CreateContainer")(function* (request: CreateContainerRequest) {
   const jobs = yield* Jobs
   const pod = yield* findPod(request.podSandboxId)
   const plan = yield* planContainer(pod, request.config)
   const containerId = yield* jobs.attach(`CreateContainer ${pod.id} ${plan.record.name}`, handOverOrCreate(plan))
+  yield* sameContainer(plan.record, (yield* (yield* Pods).snapshot).containers.get(containerId))
   return { containerId } satisfies CreateContainerResponse
 })
 

@@ -15,12 +15,14 @@ import { pinNamespaces } from "../../pod/podNamespaces.ts"
 import { type PodPlan, planPod } from "../../pod/podPlan.ts"
 import { Pods } from "../../pod/Pods.ts"
 import { rollBackOnFailure } from "../../pod/rollBack.ts"
+import { samePod } from "../../pod/sameRequest.ts"
 
 export const runPodSandbox = Effect.fn("RuntimeService.RunPodSandbox")(function* (request: RunPodSandboxRequest) {
   const jobs = yield* Jobs
   const handler = yield* (yield* RuntimeHandlers).get(request.runtimeHandler)
   const plan = yield* planPod(request.config, request.runtimeHandler, handler)
   const podSandboxId = yield* jobs.attach(`RunPodSandbox ${plan.record.name}`, handOverOrStart(plan))
+  yield* samePod(plan.record, (yield* (yield* Pods).snapshot).pods.get(podSandboxId))
   return { podSandboxId } satisfies RunPodSandboxResponse
 })
 

@@ -32,14 +32,16 @@ const start = Effect.fnUntraced(function* (id: string) {
     return yield* new WrongState({ object: `container ${id}`, action: "start", reason })
   }
   const handler = yield* handlers.get(container.handler)
-  yield* runtime
-    .start(handler, id)
-    .pipe(
-      Effect.tapError(({ message }) =>
-        Effect.flatMap(Clock.currentTimeNanos, (atNs) =>
-          pods.moveContainer(id, { _tag: "StartFailed", atNs, message })
-        ).pipe(Effect.andThen(processes.signal(created, SIGKILL)))
+  yield* runtime.start(handler, id).pipe(
+    Effect.tapError(({ message }) =>
+      Effect.flatMap(Clock.currentTimeNanos, (atNs) =>
+        pods.moveContainer(id, { _tag: "StartFailed", atNs, message })
+      ).pipe(
+        // Asked to stop meanwhile: that goes on, and the start's own failure stays the answer.
+        Effect.catchTag(["ContainerNotFound", "WrongState"], () => Effect.void),
+        Effect.andThen(processes.signal(created, SIGKILL))
       )
     )
+  )
   yield* pods.moveContainer(id, { _tag: "Started", atNs: yield* Clock.currentTimeNanos })
 })

@@ -169,6 +169,7 @@ export class Host {
       pauseImage: "pause",
       pauseCommand: ["/pause"],
       conmonPath: "/usr/bin/conmon",
+      conmonEnv: [],
       logSizeMax: -1,
       bootId,
       admittedStarts: 3
