@@ -37,8 +37,8 @@ const handOverOrCreate = Effect.fnUntraced(function* (plan: ContainerPlan) {
 const create = Effect.fnUntraced(function* (plan: ContainerPlan) {
   const pods = yield* Pods
   const { id } = plan.record
-  yield* pods.beginContainer(plan.record)
   return yield* Effect.gen(function* () {
+    yield* pods.beginContainer(plan.record)
     const rootfs = yield* mountRootfs(plan)
     const { spec, user } = yield* buildContainerSpec(plan, rootfs)
     const init = yield* launchMonitor({ ...plan.record, handler: plan.handler }, spec)

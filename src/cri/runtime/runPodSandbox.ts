@@ -38,8 +38,8 @@ const handOverOrStart = Effect.fnUntraced(function* (plan: PodPlan) {
 const start = Effect.fnUntraced(function* (plan: PodPlan) {
   const pods = yield* Pods
   const { id } = plan.record
-  yield* pods.begin(plan.record)
   return yield* Effect.gen(function* () {
+    yield* pods.begin(plan.record)
     yield* pinNamespaces(plan)
     const [ips] = yield* Effect.all([joinNetwork(plan), writePodFiles(plan)], { concurrency: 2 })
     const pause = yield* startPause(plan)
