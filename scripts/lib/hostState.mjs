@@ -71,6 +71,7 @@ const processOf = (pid) => {
     state: fields[0],
     parent: Number(fields[1]),
     startTime: fields[19],
+    namespace: orElse("", () => readlinkSync(`/proc/${pid}/ns/pid`)),
     program: orElse("", () => basename(readlinkSync(`/proc/${pid}/exe`))),
     command: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()
   }
@@ -83,13 +84,18 @@ const processes = () =>
     .flatMap((name) => orElse([], () => [processOf(Number(name))]))
     .filter(({ state, program }) => state !== "Z" && program !== "")
 
-export const hostState = () => ({
+const ownNamespace = () => readlinkSync("/proc/self/ns/pid")
+
+/**
+ * `contained`: what is looked for ran in a PID namespace of its own, so that processes in this one are other people's.
+ */
+export const hostState = ({ contained = false } = {}) => ({
   mount: mounts(),
   "network namespace": namedNetworks(),
   link: links(),
   "firewall rule": firewall(),
   cgroup: hierarchies().flatMap((mount) => cgroupsBelow(mount).map((path) => path.slice(mount.length))),
-  processes: processes()
+  processes: processes().filter(({ namespace }) => !contained || namespace !== ownNamespace())
 })
 
 /** Other people's processes hang below a process that was there before; what a runtime leaves is an orphan or a child. */
@@ -128,9 +134,9 @@ export const differences = (before, after) => {
 }
 
 /** The differences once things have had time to end; `limit` in milliseconds. */
-export const settledDifferences = async (before, limit = 10_000) => {
+export const settledDifferences = async (before, { contained = false, limit = 10_000 } = {}) => {
   for (const until = Date.now() + limit; ;) {
-    const left = differences(before, hostState())
+    const left = differences(before, hostState({ contained }))
     if (left.length === 0 || Date.now() > until) return left
     await new Promise((resolve) => setTimeout(resolve, 200))
   }

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { relative } from "node:path"
+import { dirname, relative } from "node:path"
 import { inPrivateMounts, nodePath, top } from "../setup.mjs"
 
 const resultsOf = (report) => {
@@ -27,10 +27,11 @@ const resultsOf = (report) => {
  * Namespaces for a suite that works on the host: nothing of it survives its end, however it ends. The shell is process 1
  * of its PID namespace and reaps; a loopback is all the network there is.
  */
-const contained = ([unshare, ...rest]) => [
-  ...["setpriv", "--pdeathsig", "KILL"],
-  ...[unshare, "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", ...rest]
-]
+const contained = (unshareCommand) => {
+  const [unshare, ...rest] = unshareCommand
+  const namespaces = ["--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
+  return ["setpriv", "--pdeathsig", "KILL", unshare, ...namespaces, ...rest]
+}
 const asInit = (command) => ["sh", "-c", 'ip link set lo up; "$@"; exit $?', "sh", ...command]
 
 /**
@@ -40,14 +41,14 @@ const asInit = (command) => ["sh", "-c", 'ip link set lo up; "$@"; exit $?', "sh
 export const runVitest = ({ config, limit, onHost = false }) => {
   const directory = mkdtempSync(`${tmpdir()}/cricket-report-`)
   const report = `${directory}/report.json`
-  const vitest = [
-    ...[nodePath(), `${top}/node_modules/vitest/vitest.mjs`, "run", "--config", `${top}/${config}`],
-    ...[`--reporter=${onHost ? "default" : "verbose"}`, "--reporter=json", `--outputFile.json=${report}`]
-  ]
+  const reporters = [`--reporter=${onHost ? "default" : "verbose"}`, "--reporter=json", `--outputFile.json=${report}`]
+  const node = nodePath()
+  const vitest = [node, `${top}/node_modules/vitest/vitest.mjs`, "run", "--config", `${top}/${config}`, ...reporters]
   const [command, ...args] = onHost ? inPrivateMounts(vitest) : contained(inPrivateMounts(asInit(vitest)))
   const { status, signal, error } = spawnSync(command, args, {
     cwd: top,
     stdio: ["ignore", 2, 2],
+    env: { ...process.env, PATH: [dirname(node), "/usr/local/go/bin", process.env.PATH].join(":") },
     timeout: limit * 60_000,
     killSignal: "SIGKILL"
   })
