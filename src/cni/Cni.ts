@@ -123,7 +123,7 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
   const detach = Effect.fnUntraced(function* (request: ChainRequest, result: Json | undefined, record?: Remembered) {
     yield* within(delLimit, "DEL", request)(delChain(plugins, request, result))
     if (record !== undefined) {
-      yield* cache.remove(record).pipe(Effect.mapError(stateFailure("DEL", request.containerId)))
+      yield* cache.remove(record.file).pipe(Effect.mapError(stateFailure("DEL", request.containerId)))
     }
   })
 
@@ -147,22 +147,28 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
     args: Pick<ChainRequest, "cniArgs" | "capabilityArgs">
   ) {
     const { podId, netnsPath } = attachment
-    const pinned = yield* namespaces.isPinned(netnsPath).pipe(Effect.orElseSucceed(() => false))
+    // To guess would be wrong: plugins that are told of no namespace leave what they know only from inside it.
+    const pinned = yield* namespaces
+      .isPinned(netnsPath)
+      .pipe(Effect.mapError((error) => failure("State", "DEL", podId, error.message, error)))
     const netns = pinned ? netnsPath : ""
-    const remembered = yield* cache.find(attachment).pipe(Effect.mapError(stateFailure("DEL", podId)))
+    const { remembered, broken } = yield* cache.find(attachment).pipe(Effect.mapError(stateFailure("DEL", podId)))
     for (const record of remembered) yield* detach({ ...record.request, netns }, record.result, record)
-    if (remembered.length > 0) return
-    const { network, problem } = yield* config.current
-    if (network === undefined) {
-      return yield* failure("NotReady", "DEL", podId, `no record of the attachment, and ${problem}`)
+    if (remembered.length === 0) {
+      const { network, problem } = yield* config.current
+      if (network === undefined) {
+        return yield* failure("NotReady", "DEL", podId, `no record of the attachment, and ${problem}`)
+      }
+      yield* detachUnfinished({ network, ...identityOf(attachment), ...args, netns }, undefined)
     }
-    yield* detachUnfinished({ network, ...identityOf(attachment), ...args, netns }, undefined)
+    for (const file of broken) yield* cache.remove(file).pipe(Effect.mapError(stateFailure("DEL", podId)))
   })
 
   const check = Effect.fn("Cni.check")(function* (attachment: Attachment) {
     yield* exclusively(attachment.podId)(
       Effect.gen(function* () {
-        const remembered = yield* cache.find(attachment).pipe(Effect.mapError(stateFailure("CHECK", attachment.podId)))
+        const find = cache.find(attachment).pipe(Effect.mapError(stateFailure("CHECK", attachment.podId)))
+        const { remembered } = yield* find
         for (const { request, result } of remembered) {
           const { network } = request
           if (network.disableCheck || result === undefined || !isAtLeast(network.version, "0.4.0")) continue

@@ -90,8 +90,28 @@ it.effect("a record cut off by a power loss does not stand in the way", () =>
     yield* cni.add(attachment())
     writeFileSync(`${world.root}/lib/results/podnet-f00dbabe-eth0`, "")
     world.calls.length = 0
+    // Of a daemon that died between the two steps of its write.
+    writeFileSync(`${world.root}/lib/results/.podnet-f00dbabe-eth0`, "{")
     yield* cni.del(attachment())
     assert.deepStrictEqual(world.commands(), ["DEL portmap", "DEL bridge"])
+    assert.deepStrictEqual(records(world), [])
+  })
+)
+
+it.effect("a namespace that cannot be looked at is not taken for gone: DEL fails and keeps the record", () =>
+  Effect.gen(function* () {
+    const { world, cni } = yield* setUp
+    yield* cni.add(attachment())
+    world.calls.length = 0
+    world.pinned = "unknown"
+    const error = yield* Effect.flip(cni.del(attachment()))
+    assert.strictEqual(error.kind, "State")
+    assert.include(error.message, "f00dbabe")
+    assert.deepStrictEqual(world.commands(), [])
+    assert.deepStrictEqual(records(world), ["podnet-f00dbabe-eth0"])
+    world.pinned = true
+    yield* cni.del(attachment())
+    assert.deepStrictEqual(records(world), [])
   })
 )
 

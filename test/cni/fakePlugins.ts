@@ -6,6 +6,7 @@ import { posix } from "node:path"
 import type { CniOptions } from "../../src/cni/Cni.ts"
 import type { Attachment } from "../../src/cni/Attachment.ts"
 import { Files } from "../../src/linux/Files.ts"
+import { LinuxError } from "../../src/linux/LinuxError.ts"
 import { Namespaces } from "../../src/linux/Namespaces.ts"
 import { Processes, type RunRequest, type RunResult } from "../../src/linux/Processes.ts"
 
@@ -26,7 +27,8 @@ export interface World {
   /** "ADD bridge" and so on; VERSION left out. */
   readonly commands: () => ReadonlyArray<string>
   answer: (call: Call) => Answer | undefined
-  pinned: boolean
+  /** "unknown": the host does not say. */
+  pinned: boolean | "unknown"
   readonly configure: (name: string, content: unknown) => void
   readonly layer: Layer.Layer<Files | Processes | Namespaces>
 }
@@ -90,7 +92,14 @@ export const makeWorld = Effect.acquireRelease(
       layer: Layer.mergeAll(
         Files.layer,
         Layer.mock(Processes, { run, list: Effect.succeed([]) }),
-        Layer.mock(Namespaces, { isPinned: () => Effect.sync(() => world.pinned) })
+        Layer.mock(Namespaces, {
+          isPinned: (path) =>
+            Effect.suspend(() =>
+              world.pinned === "unknown"
+                ? Effect.fail(new LinuxError({ operation: "statfs", subject: path, code: "EIO" }))
+                : Effect.succeed(world.pinned)
+            )
+        })
       )
     }
     return world

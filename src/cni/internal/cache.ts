@@ -67,14 +67,21 @@ export const decodeCached = (file: string, text: string): Option.Option<Remember
     })
   })
 
+export interface Found {
+  /** One for each network that holds the interface; normally one. */
+  readonly remembered: ReadonlyArray<Remembered>
+  /** Files that say nothing: cut off by a loss of power, or by the end of the daemon that wrote them. */
+  readonly broken: ReadonlyArray<string>
+}
+
 export interface AttachmentCache {
   readonly write: (request: ChainRequest, result: Json) => Effect.Effect<void, LinuxError>
-  /** All networks that hold this interface of this pod; normally one. */
-  readonly find: (
-    attachment: Pick<Attachment, "podId" | "interfaceName">
-  ) => Effect.Effect<ReadonlyArray<Remembered>, LinuxError>
+  /** What is there about this interface of this pod. A file that cannot be read now is a failure. */
+  readonly find: (attachment: Pick<Attachment, "podId" | "interfaceName">) => Effect.Effect<Found, LinuxError>
+  /** Without the files that cannot be read or understood. */
   readonly list: Effect.Effect<ReadonlyArray<Remembered>, LinuxError>
-  readonly remove: (remembered: Remembered) => Effect.Effect<void, LinuxError>
+  /** Succeeds when it is gone. */
+  readonly remove: (file: string) => Effect.Effect<void, LinuxError>
 }
 
 export const makeAttachmentCache = (files: Files["Service"], cacheDirectory: string): AttachmentCache => {
@@ -82,17 +89,24 @@ export const makeAttachmentCache = (files: Files["Service"], cacheDirectory: str
 
   const names = Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
 
-  const read = Effect.fnUntraced(function* (name: string) {
-    const path = `${directory}/${name}`
-    const text = yield* files.readText(path).pipe(Effect.option)
-    return Option.flatMap(text, (text) => decodeCached(path, text))
+  const read = (name: string) =>
+    Effect.map(files.readText(`${directory}/${name}`), (text) => decodeCached(`${directory}/${name}`, text))
+
+  const find = Effect.fnUntraced(function* ({ podId, interfaceName }: Pick<Attachment, "podId" | "interfaceName">) {
+    const remembered: Array<Remembered> = []
+    const broken: Array<string> = []
+    for (const name of (yield* names).filter((name) => name.endsWith(`-${podId}-${interfaceName}`))) {
+      const record = yield* read(name)
+      if (Option.isNone(record)) broken.push(`${directory}/${name}`)
+      else if (record.value.request.containerId !== podId || record.value.request.interfaceName !== interfaceName)
+        continue
+      else remembered.push(record.value)
+    }
+    return { remembered, broken }
   })
 
-  const readAll = (wanted: (name: string) => boolean) =>
-    Effect.flatMap(names, (all) => Effect.map(Effect.forEach(all.filter(wanted), read), somes))
-
   return {
-    // Not synced: after a power loss the file may be gone, and DEL then goes by the current configuration.
+    // Not synced: after a power loss the file may be gone or empty, and DEL then goes by the current configuration.
     write: Effect.fnUntraced(function* (request, result) {
       const name = `${request.network.name}-${request.containerId}-${request.interfaceName}`
       const temporary = `${directory}/.${name}`
@@ -106,14 +120,17 @@ export const makeAttachmentCache = (files: Files["Service"], cacheDirectory: str
         Effect.onError(() => Effect.ignore(files.removeFile(temporary)))
       )
     }),
-    find: ({ podId, interfaceName }) =>
+    find,
+    list: Effect.flatMap(names, (all) =>
       Effect.map(
-        readAll((name) => name.endsWith(`-${podId}-${interfaceName}`)),
-        (found) =>
-          found.filter(({ request }) => request.containerId === podId && request.interfaceName === interfaceName)
-      ),
-    list: readAll((name) => !name.startsWith(".")),
-    remove: ({ file }) => Effect.catchIf(files.removeFile(file), isGone, () => Effect.void)
+        Effect.forEach(
+          all.filter((name) => !name.startsWith(".")),
+          (name) => Effect.map(Effect.option(read(name)), Option.flatten)
+        ),
+        somes
+      )
+    ),
+    remove: (file) => Effect.catchIf(files.removeFile(file), isGone, () => Effect.void)
   }
 }
 
