@@ -1,5 +1,5 @@
 /** Control groups of this host, v1 and v2 alike: what they use, who is in them, freezing, killing, removing. */
-import { Context, Duration, Effect, Layer, Result, Schedule } from "effect"
+import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import { posix } from "node:path"
 import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
@@ -127,16 +127,10 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
   /** v1 has one process list per hierarchy, all alike; the runtimes join every one of these. */
   const listing = ["pids", "freezer", "memory", "cpu"].find((controller) => controllers.has(controller)) ?? "pids"
 
-  const children = Effect.fnUntraced(function* (parent: string) {
-    const names = yield* files.readDirectory(parent)
-    const found: Array<string> = []
-    for (const name of names) {
-      const path = posix.join(parent, name)
-      const stat = yield* Effect.result(files.lstat(path))
-      if (Result.isSuccess(stat) && stat.success.kind === "directory") found.push(path)
-    }
-    return found
-  })
+  const children = (parent: string) =>
+    Effect.map(files.readDirectoryEntries(parent), (entries) =>
+      entries.flatMap(({ name, kind }) => (kind === "directory" ? [posix.join(parent, name)] : []))
+    )
 
   /** Processes of a directory and those below. Threaded cgroups have no list of their own (EOPNOTSUPP): their domain has it. */
   const processesBelow: (path: string) => Effect.Effect<ReadonlyArray<number>, LinuxError> = Effect.fnUntraced(

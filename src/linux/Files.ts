@@ -5,6 +5,11 @@ import type { LinuxError } from "./LinuxError.ts"
 
 export type FileKind = "file" | "directory" | "symlink" | "fifo" | "socket" | "character" | "block"
 
+export interface DirectoryEntry {
+  readonly name: string
+  readonly kind: FileKind
+}
+
 export interface FileStat {
   readonly kind: FileKind
   /** Permission bits only (07777). */
@@ -82,6 +87,8 @@ export class Files extends Context.Service<
     ) => Effect.Effect<void, LinuxError>
     /** Names in a directory, sorted. */
     readonly readDirectory: (path: string) => Effect.Effect<ReadonlyArray<string>, LinuxError>
+    /** Names with what they name (links are not followed), sorted; as cheap as the names alone. */
+    readonly readDirectoryEntries: (path: string) => Effect.Effect<ReadonlyArray<DirectoryEntry>, LinuxError>
     readonly rename: (from: string, to: string) => Effect.Effect<void, LinuxError>
     readonly link: (existing: string, path: string) => Effect.Effect<void, LinuxError>
     readonly symlink: (target: string, path: string) => Effect.Effect<void, LinuxError>

@@ -67,6 +67,7 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Files.syncDirectory": ["EIO"],
   "Files.makeDirectory": ["ENOSPC", "EROFS"],
   "Files.readDirectory": ["EIO"],
+  "Files.readDirectoryEntries": ["EIO"],
   "Files.rename": ["ENOSPC", "EIO"],
   "Files.link": ["ENOSPC", "EMLINK"],
   "Files.symlink": ["ENOSPC"],

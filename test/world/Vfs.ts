@@ -1,5 +1,5 @@
 /** System calls on files of the simulated kernel. All are synchronous and throw Errno. */
-import type { FileStat } from "../../src/linux/Files.ts"
+import type { DirectoryEntry, FileStat } from "../../src/linux/Files.ts"
 import { Errno } from "./Errno.ts"
 import { MountTable, type MakeFileSystem } from "./MountTable.ts"
 import {
@@ -105,6 +105,17 @@ export class Vfs {
 
   list(path: string): Array<string> {
     return this.directory(path).names().sort()
+  }
+
+  entries(path: string): Array<DirectoryEntry> {
+    const directory = this.directory(path)
+    return directory
+      .names()
+      .sort()
+      .flatMap((name) => {
+        const node = directory.get(name)
+        return node === undefined ? [] : [{ name, kind: node.kind }]
+      })
   }
 
   stat(path: string, follow: boolean): FileStat {

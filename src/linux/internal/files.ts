@@ -1,9 +1,9 @@
 /** Files on the real host, by node:fs where that is enough and by the C library where the path is not to be trusted. */
 import { Effect } from "effect"
-import { constants, type Stats } from "node:fs"
+import { constants, type Dirent, type Stats } from "node:fs"
 import * as fs from "node:fs/promises"
 import { posix } from "node:path"
-import type { Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
+import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
 import { attempt, attemptSteps, codeOf, Refused } from "./attempt.ts"
 import { type DirectoryOwner, makeDirectoryInRoot, readInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
@@ -13,7 +13,7 @@ import { watchDirectory } from "./watch.ts"
 const defaultMaxBytes = 64 * 1024 * 1024
 const maxBytesOf = (options?: ReadOptions) => options?.maxBytes ?? defaultMaxBytes
 
-const kindOf = (stat: Stats): FileKind => {
+const kindOf = (stat: Stats | Dirent): FileKind => {
   if (stat.isFile()) return "file"
   if (stat.isDirectory()) return "directory"
   if (stat.isSymbolicLink()) return "symlink"
@@ -185,6 +185,13 @@ export const makeFiles = (): Files["Service"] => {
     ),
     readDirectory: Effect.fn("Files.readDirectory")((path: string) =>
       attempt("readdir", path, async () => (await fs.readdir(path)).sort())
+    ),
+    readDirectoryEntries: Effect.fn("Files.readDirectoryEntries")((path: string) =>
+      attempt("readdir", path, async () =>
+        (await fs.readdir(path, { withFileTypes: true }))
+          .map((entry): DirectoryEntry => ({ name: entry.name, kind: kindOf(entry) }))
+          .sort((a, b) => (a.name < b.name ? -1 : 1))
+      )
     ),
     rename: Effect.fn("Files.rename")((from: string, to: string) =>
       attempt("rename", `${from} to ${to}`, () => fs.rename(from, to))

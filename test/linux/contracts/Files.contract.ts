@@ -158,6 +158,21 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
           assert.strictEqual(yield* codeOf(files.readDirectory(`${dir}/none`)), "ENOENT")
           assert.strictEqual(yield* codeOf(files.readDirectory(`${dir}/a`)), "ENOTDIR")
         }))
+      test("entries of a directory say what they are, links without being followed", (dir) =>
+        Effect.gen(function* () {
+          const files = yield* Files
+          yield* put(`${dir}/b`, "")
+          yield* files.makeDirectory(`${dir}/a`)
+          yield* files.symlink("a", `${dir}/c`)
+          assert.deepStrictEqual(yield* files.readDirectoryEntries(dir), [
+            { name: "a", kind: "directory" },
+            { name: "b", kind: "file" },
+            { name: "c", kind: "symlink" }
+          ])
+          assert.deepStrictEqual(yield* files.readDirectoryEntries(`${dir}/a`), [])
+          assert.strictEqual(yield* codeOf(files.readDirectoryEntries(`${dir}/none`)), "ENOENT")
+          assert.strictEqual(yield* codeOf(files.readDirectoryEntries(`${dir}/b`)), "ENOTDIR")
+        }))
       test("removeDirectory wants it empty, removeFile wants a file", (dir) =>
         Effect.gen(function* () {
           const files = yield* Files

@@ -98,6 +98,7 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
           : vfs().makeDirectory(path, options?.mode)
       ),
     readDirectory: (path) => call("readDirectory", path, () => vfs().list(path)),
+    readDirectoryEntries: (path) => call("readDirectoryEntries", path, () => vfs().entries(path)),
     rename: (from, to) => call("rename", `${from} ${to}`, () => vfs().rename(from, to)),
     link: (existing, path) => call("link", `${existing} ${path}`, () => vfs().link(existing, path)),
     symlink: (target, path) => call("symlink", `${target} ${path}`, () => vfs().symlink(target, path)),
