@@ -11,7 +11,8 @@ import {
   type ExecSyncResult,
   type RunningExec,
   runExecSync,
-  startExec
+  startExec,
+  sweepExecs
 } from "./internal/execRun.ts"
 import { isUnknown, runCommand, type RuntimeOptions } from "./internal/runtimeCommand.ts"
 import { type ExecNotKilled, type ExecTimedOut, type RuntimeError, RuntimeUnavailable } from "./OciError.ts"
@@ -62,6 +63,8 @@ export class OciRuntime extends Context.Service<
       containerId: string,
       request: ExecSyncRequest
     ) => Effect.Effect<ExecSyncResult, RuntimeError | ExecTimedOut | ExecNotKilled>
+    /** Removes what the execs of a dead daemon have left on disk. At start, before the first exec. */
+    readonly sweep: Effect.Effect<void, LinuxError>
   }
 >()("cricket/oci/OciRuntime") {
   static readonly layer = (options: RuntimeOptions): Layer.Layer<OciRuntime, never, Files | Processes> =>
@@ -147,7 +150,9 @@ export class OciRuntime extends Context.Service<
           Effect.provide(services)
         )
 
-        return OciRuntime.of({ state, start, kill, delete: remove, update, exec, execSync })
+        const sweep = Effect.provide(sweepExecs(options), services)
+
+        return OciRuntime.of({ state, start, kill, delete: remove, update, exec, execSync, sweep })
       })
     )
 }

@@ -110,6 +110,9 @@ const collectNetworks = Effect.gen(function* () {
 export const recover = Effect.gen(function* () {
   const records = yield* Records
   const pods = yield* Pods
+  yield* Effect.catch((yield* OciRuntime).sweep, (error) =>
+    Effect.logWarning(`files of commands that ran in containers stay: ${error.message}`)
+  )
   const found = yield* records.loadAll
   yield* pods.adopt(found.pods, found.containers)
   yield* inBackground("the watch for exits", followExits)

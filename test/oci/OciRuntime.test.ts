@@ -50,6 +50,17 @@ describe("command lines", () => {
     })
   )
 
+  it.effect("a sweep takes the directories of execs, and nothing else", () =>
+    Effect.gen(function* () {
+      const files: FakeHost["files"] = {
+        "/run/cricket/oci/exec-1": { kind: "directory" },
+        "/run/cricket/oci/update-c1.json": "{}"
+      }
+      yield* withRuntime({ files, run: () => refusal }, (runtime) => runtime.sweep)
+      assert.deepStrictEqual(Object.keys(files), ["/run/cricket/oci/update-c1.json"])
+    })
+  )
+
   it.effect("update reads a file that is gone afterwards, also when it fails", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []

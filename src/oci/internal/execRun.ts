@@ -1,8 +1,8 @@
 /** Runs a command in a container by the runtime's foreground `exec`, and ends it with all it started. */
-import { Effect, Exit, Fiber, Option, Ref, type Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Option, Ref, Schedule, type Scope, Stream } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
-import type { LinuxError } from "../../linux/LinuxError.ts"
+import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
 import { type ProcessIdentity, Processes } from "../../linux/Processes.ts"
 import { encodeProcess, type Process } from "../../model/RuntimeSpec.ts"
 import {
@@ -53,7 +53,23 @@ const largestOutput = 16 * 1024 * 1024
 /** A process left in the background may hold the outputs open for ever; what the command wrote is there at once. */
 const drainTime = "1 second"
 
+/** What still cannot be removed then goes at the next start of the daemon. */
+const removal = { times: 5, schedule: Schedule.spaced("100 millis") }
+
 type Services = Files | Processes
+
+const prefix = "exec-"
+
+/** Removes the files of a dead daemon's execs. For the start: a living exec would lose its own. */
+export const sweepExecs = Effect.fnUntraced(function* ({ directory }: Pick<RuntimeOptions, "directory">) {
+  const files = yield* Files
+  const names = yield* Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
+  yield* Effect.forEach(
+    names.filter((name) => name.startsWith(prefix)),
+    (name) => Effect.retry(files.removeTree(posix.join(directory, name)), removal),
+    { discard: true }
+  )
+})
 
 /** Ends with its scope: a command that still runs then is killed. */
 export const startExec = Effect.fnUntraced(function* (
@@ -69,7 +85,7 @@ export const startExec = Effect.fnUntraced(function* (
   const unavailable = (cause: LinuxError) =>
     new RuntimeUnavailable({ containerId, runtime, command: "exec", reason: cause.message, cause })
 
-  const directory = posix.join(options.directory, `exec-${request.execId}`)
+  const directory = posix.join(options.directory, `${prefix}${request.execId}`)
   const [processFile, pidFile, logFile] = ["process.json", "pid", "log"].map((name) => posix.join(directory, name)) as [
     string,
     string,
@@ -78,7 +94,10 @@ export const startExec = Effect.fnUntraced(function* (
   yield* Effect.acquireRelease(
     Effect.mapError(files.makeDirectory(directory, { mode: 0o700, recursive: true }), unavailable),
     () =>
-      Effect.catch(files.removeTree(directory), (error) => Effect.logWarning(`exec in container ${containerId}`, error))
+      files.removeTree(directory).pipe(
+        Effect.retry(removal),
+        Effect.catch((error) => Effect.logWarning(`exec in container ${containerId}: its files stay`, error))
+      )
   )
   yield* Effect.scoped(
     Effect.gen(function* () {
