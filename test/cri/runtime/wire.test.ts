@@ -74,7 +74,7 @@ describe("containers on the wire", () => {
     }
     const [echoed] = toContainerStatus(containerRecord({ mounts: [mount] })).mounts
     assert.isDefined(echoed)
-    assert.deepInclude(echoed!, mount)
+    assert.deepInclude(echoed as object, mount)
   })
 
   it("echoes limits, large ones exactly", () => {
@@ -93,7 +93,7 @@ describe("containers on the wire", () => {
     const status = ContainerStatus.decode(
       ContainerStatus.encode(toContainerStatus(containerRecord({ limits }))).finish()
     )
-    assert.deepInclude(status.resources!.linux!, limits)
+    assert.deepInclude(status.resources?.linux as object, limits as object)
     assert.isUndefined(toContainerStatus(containerRecord()).resources)
   })
 })
@@ -146,7 +146,11 @@ describe("pods on the wire", () => {
   it("echoes its namespaces: another network mode makes kubelet replace the pod", () => {
     const namespaces = { network: "node", pid: "node", ipc: "pod" } as const
     const options = toPodSandboxStatus(podRecord({ namespaces, ips: [] })).linux?.namespaces?.options
-    assert.deepInclude(options!, { network: NamespaceMode.NODE, pid: NamespaceMode.NODE, ipc: NamespaceMode.POD })
+    assert.deepInclude(options as object, {
+      network: NamespaceMode.NODE,
+      pid: NamespaceMode.NODE,
+      ipc: NamespaceMode.POD
+    })
   })
 
   it("filters by state 0, the beginning of an id and every label", () => {

@@ -100,6 +100,8 @@ export class Host {
   /** Last saved record by id; what was dropped is not in it. */
   readonly saved = new Map<string, PodRecord | ContainerRecord>()
   diskFull = false
+  /** What looking for a process fails with. */
+  findFails: LinuxError | undefined
 
   /** The process ends, and its monitor records it. */
   exit(pid: number, id: string, code: number): void {
@@ -132,10 +134,11 @@ export class Host {
     return Layer.mergeAll(
       Layer.mock(Processes, {
         find: (pid) =>
-          Effect.sync(() => {
+          Effect.suspend(() => {
+            if (this.findFails !== undefined) return Effect.fail(this.findFails)
             const startTime = this.processes.get(pid)
-            if (startTime === undefined) return Option.none<ProcessInfo>()
-            return Option.some({ pid, startTime, parent: 1, session: pid, state: "S", command: "app" })
+            if (startTime === undefined) return Effect.succeed(Option.none<ProcessInfo>())
+            return Effect.succeedSome({ pid, startTime, parent: 1, session: pid, state: "S", command: "app" })
           }),
         signal: ({ pid, startTime }, signal) =>
           Effect.sync(() => {

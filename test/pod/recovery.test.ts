@@ -1,0 +1,347 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Cgroups } from "../../src/cgroup/Cgroups.ts"
+import { Cni } from "../../src/cni/Cni.ts"
+import { Conmon } from "../../src/conmon/Conmon.ts"
+import { Files } from "../../src/linux/Files.ts"
+import { LinuxError } from "../../src/linux/LinuxError.ts"
+import { Mounts } from "../../src/linux/Mounts.ts"
+import { Namespaces } from "../../src/linux/Namespaces.ts"
+import { OciRuntime } from "../../src/oci/OciRuntime.ts"
+import { type RuntimeHandler, RuntimeHandlers } from "../../src/oci/RuntimeHandlers.ts"
+import type { ContainerRecord } from "../../src/pod/ContainerRecord.ts"
+import { Jobs } from "../../src/pod/Jobs.ts"
+import type { PodRecord } from "../../src/pod/PodRecord.ts"
+import { Pods } from "../../src/pod/Pods.ts"
+import { type DamagedRecord, Records } from "../../src/pod/Records.ts"
+import { recover } from "../../src/pod/recovery.ts"
+import { Releases } from "../../src/pod/Releases.ts"
+import type { Resource } from "../../src/pod/Resource.ts"
+import { ContainerStore } from "../../src/store/ContainerStore.ts"
+import { containerId, containerRecord, Host, podId, podRecord } from "./support/host.ts"
+
+const network: Resource = {
+  _tag: "Network",
+  attachment: {
+    podId,
+    podName: "web",
+    podNamespace: "default",
+    podUid: "uid-1",
+    netnsPath: `/run/netns/${podId}`,
+    interfaceName: "eth0",
+    portMappings: [],
+    annotations: {}
+  }
+}
+
+interface Found {
+  readonly pods?: ReadonlyArray<PodRecord>
+  readonly containers?: ReadonlyArray<ContainerRecord>
+  readonly damaged?: ReadonlyArray<DamagedRecord>
+}
+
+/** A host on which the daemon starts, with what its records say. */
+const makeWorld = (found: Found) => {
+  const host = new Host()
+  const done: Array<string> = []
+  const pinned = new Set([`/run/netns/${podId}`, `/run/utsns/${podId}`, `/run/ipcns/${podId}`])
+  const runtimeStatus = { value: "running" as "created" | "running" | "stopped" }
+  const note = (what: string) => Effect.sync(() => void done.push(what))
+  for (const record of [...(found.pods ?? []), ...(found.containers ?? [])]) host.saved.set(record.id, record)
+  const records = Layer.effect(
+    Records,
+    Effect.map(Records, (base) => ({
+      ...base,
+      loadAll: Effect.succeed({
+        pods: found.pods ?? [],
+        containers: found.containers ?? [],
+        damaged: found.damaged ?? []
+      }),
+      setAside: ({ path }: DamagedRecord) => note(`aside ${path}`)
+    }))
+  ).pipe(Layer.provide(host.records))
+  const conmon = Layer.effect(
+    Conmon,
+    Effect.map(Conmon, (base) => ({
+      ...base,
+      exits: () => Stream.never,
+      cleanup: ({ containerId: id }: { readonly containerId: string }) => note(`monitor ${id.slice(0, 4)}`)
+    }))
+  ).pipe(Layer.provide(host.parts))
+  const files = Layer.effect(
+    Files,
+    Effect.map(Files, (base) => ({
+      ...base,
+      makeDirectory: () => Effect.void,
+      removeTree: (path: string) => note(`tree ${path}`)
+    }))
+  ).pipe(Layer.provide(host.seam))
+  const handler = { name: "crun", path: "/usr/bin/crun" } as RuntimeHandler
+  const parts = Layer.mergeAll(
+    records,
+    conmon,
+    host.settings,
+    Layer.mock(Mounts, { unmount: (path) => note(`unmount ${path}`) }),
+    Layer.mock(Namespaces, {
+      isPinned: (path) => Effect.sync(() => pinned.has(path)),
+      unpin: (path) => note(`unpin ${path}`)
+    }),
+    Layer.mock(Cni, {
+      del: ({ podId: id }) => note(`DEL ${id.slice(0, 4)}`),
+      gc: (valid) => note(`GC ${valid.map(({ podId: id }) => id.slice(0, 4)).join()}`)
+    }),
+    Layer.mock(Cgroups, {
+      version: 2,
+      killAll: () => Effect.void,
+      remove: () => Effect.void,
+      removeIfEmpty: () => Effect.void
+    }),
+    Layer.mock(ContainerStore, {
+      directory: (id) => `/store/${id}`,
+      runDirectory: (id) => `/run/${id}`,
+      mountpoint: "/store",
+      remove: (id) => note(`layer ${id.slice(0, 4)}`)
+    }),
+    Layer.mock(OciRuntime, {
+      delete: () => Effect.void,
+      sweep: Effect.void,
+      state: () => Effect.sync(() => ({ status: runtimeStatus.value, pid: 100 }) as never)
+    }),
+    Layer.mock(RuntimeHandlers, { get: () => Effect.succeed(handler), list: Effect.succeed([handler]) })
+  )
+  const layer = Releases.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(Jobs.layer, Pods.layer)),
+    Layer.provideMerge(parts),
+    Layer.provideMerge(Layer.merge(host.seam, files))
+  )
+  return { host, done, pinned, runtimeStatus, layer }
+}
+
+const stateOf = (id: string) =>
+  Effect.gen(function* () {
+    const { pods, containers } = yield* (yield* Pods).snapshot
+    return (pods.get(id) ?? containers.get(id))?.state
+  })
+
+const start = Effect.andThen(recover, TestClock.adjust("1 second"))
+
+const recovering = (
+  found: Found,
+  check: (world: ReturnType<typeof makeWorld>) => Effect.Effect<void, unknown, Pods>,
+  prepare: (world: ReturnType<typeof makeWorld>) => void = () => {}
+) => {
+  const world = makeWorld(found)
+  prepare(world)
+  return Effect.andThen(start, check(world)).pipe(Effect.scoped, Effect.provide(world.layer))
+}
+
+const otherBoot = "99999999-0000-0000-0000-000000000000"
+const created = { _tag: "Created", pid: 100, startTime: 7 } as const
+
+describe("recovery", () => {
+  it.effect("what runs runs on; nothing is given back; networks learn what is theirs", () =>
+    recovering({ pods: [podRecord({ resources: [network] })], containers: [containerRecord()] }, ({ done, host }) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* stateOf(podId), { _tag: "Ready" })
+        assert.deepStrictEqual(yield* stateOf(containerId), containerRecord().state)
+        assert.deepStrictEqual([done, host.signals], [["GC aaaa"], []])
+      })
+    )
+  )
+
+  it.effect("what ended meanwhile has its true exit", () =>
+    recovering(
+      { pods: [podRecord()], containers: [containerRecord()] },
+      () =>
+        Effect.gen(function* () {
+          assert.deepInclude((yield* stateOf(containerId)) as object, {
+            _tag: "Exited",
+            exitCode: 7,
+            finishedAtNs: 9_000_000n,
+            reason: "Error"
+          })
+        }),
+      ({ host }) => host.exit(100, containerId, 7)
+    )
+  )
+
+  it.effect("without a monitor the code is lost at once, also when another process has the pid", () =>
+    recovering(
+      { pods: [podRecord()], containers: [containerRecord()] },
+      ({ host }) =>
+        Effect.gen(function* () {
+          assert.deepInclude((yield* stateOf(containerId)) as object, { exitCode: 255, reason: "Unknown" })
+          assert.deepStrictEqual(host.signals, [])
+        }),
+      ({ host }) => {
+        host.processes.set(100, 8)
+        host.monitors.clear()
+      }
+    )
+  )
+
+  it.effect("a start that outran its record is adopted; one that did not stays Created", () =>
+    Effect.gen(function* () {
+      const found = { pods: [podRecord()], containers: [containerRecord({ state: created })] }
+      yield* recovering(found, () =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* stateOf(containerId))?._tag, "Running")
+        })
+      )
+      yield* recovering(
+        found,
+        () =>
+          Effect.gen(function* () {
+            assert.strictEqual((yield* stateOf(containerId))?._tag, "Created")
+          }),
+        ({ runtimeStatus }) => (runtimeStatus.value = "created")
+      )
+    })
+  )
+
+  it.effect("after a reboot nothing is running or signalled, and DEL is still issued", () =>
+    recovering(
+      {
+        pods: [podRecord({ bootId: otherBoot, resources: [network] })],
+        containers: [containerRecord({ bootId: otherBoot })]
+      },
+      ({ done, host }) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* stateOf(podId), { _tag: "NotReady", reason: "the node was restarted" })
+          assert.deepInclude((yield* stateOf(containerId)) as object, {
+            exitCode: 255,
+            message: "the node was restarted"
+          })
+          assert.include(done, "DEL aaaa")
+          assert.deepStrictEqual(host.signals, [])
+        })
+    )
+  )
+
+  it.effect("starts that died half-way are given back, with their names", () =>
+    recovering(
+      {
+        pods: [
+          podRecord({ state: { _tag: "Starting" }, resources: [network] }),
+          podRecord({ id: "b".repeat(64), name: "b" })
+        ],
+        containers: [containerRecord({ podId: "b".repeat(64), state: { _tag: "Creating" } })]
+      },
+      ({ done, host }) =>
+        Effect.gen(function* () {
+          assert.strictEqual(yield* stateOf(podId), undefined)
+          assert.strictEqual(yield* stateOf(containerId), undefined)
+          assert.includeMembers(done, ["DEL aaaa", "monitor cccc", "layer cccc"])
+          assert.isFalse(host.saved.has(podId) || host.saved.has(containerId))
+        }),
+      ({ pinned }) => ["netns", "utsns", "ipcns"].forEach((kind) => pinned.add(`/run/${kind}/${"b".repeat(64)}`))
+    )
+  )
+
+  it.effect("a stop goes on: with what is left of the grace period, then SIGKILL", () =>
+    recovering(
+      {
+        pods: [podRecord()],
+        containers: [
+          containerRecord({ state: { _tag: "Stopping", pid: 100, startTime: 7, startedAtNs: 5n, deadlineMs: 20_000 } })
+        ]
+      },
+      ({ host }) =>
+        Effect.gen(function* () {
+          yield* TestClock.adjust("18 seconds")
+          assert.deepStrictEqual(host.signals, [{ pid: 100, signal: 15 }])
+          yield* TestClock.adjust("2 seconds")
+          assert.deepStrictEqual(host.signals.at(-1), { pid: 100, signal: 9 })
+          host.exit(100, containerId, 137)
+          yield* TestClock.adjust("20 seconds")
+          assert.deepInclude((yield* stateOf(containerId)) as object, { _tag: "Exited", exitCode: 137 })
+        })
+    )
+  )
+
+  it.effect("a Stopping pod is stopped to the end", () =>
+    recovering(
+      { pods: [podRecord({ state: { _tag: "Stopping" }, resources: [network] })], containers: [containerRecord()] },
+      ({ done }) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* stateOf(podId), { _tag: "NotReady", reason: "stopped" })
+          assert.include(done, "DEL aaaa")
+        }),
+      ({ host }) => (host.onSignal = () => host.exit(100, containerId, 137))
+    )
+  )
+
+  for (const [what, patch, prepare] of [
+    ["its pause process has ended", { pause: { pid: 55, startTime: 3 } }, () => {}],
+    ["its network namespace is gone", {}, ({ pinned }) => pinned.delete(`/run/netns/${podId}`)]
+  ] satisfies ReadonlyArray<readonly [string, Partial<PodRecord>, (world: ReturnType<typeof makeWorld>) => unknown]>) {
+    it.effect(`a pod is not ready when ${what}`, () =>
+      recovering(
+        { pods: [podRecord(patch)] },
+        () =>
+          Effect.gen(function* () {
+            assert.strictEqual((yield* stateOf(podId))?._tag, "NotReady")
+          }),
+        (world) => void prepare(world)
+      )
+    )
+  }
+
+  it.effect("a container without its pod is removed", () =>
+    recovering(
+      { containers: [containerRecord()] },
+      ({ done }) =>
+        Effect.gen(function* () {
+          assert.strictEqual(yield* stateOf(containerId), undefined)
+          assert.include(done, "layer cccc")
+        }),
+      ({ host }) => (host.onSignal = () => host.exit(100, containerId, 137))
+    )
+  )
+
+  it.effect(
+    "a damaged record is given back by its id; a stray file names nothing, least of all every pod's directory",
+    () => {
+      const damaged = (id: string): DamagedRecord => ({ kind: "pods", id, path: `/var/${id}.json`, reason: "cut off" })
+      return recovering({ damaged: [damaged(podId), damaged(""), damaged("..")] }, ({ done }) =>
+        Effect.sync(() => {
+          assert.includeMembers(done, [`aside /var/${podId}.json`, "aside /var/.json", "aside /var/...json"])
+          assert.includeMembers(done, ["DEL aaaa", `unpin /run/netns/${podId}`])
+          assert.deepStrictEqual(
+            done.filter((what) => what.startsWith("tree")),
+            [`tree /run/cricket/pods/${podId}`]
+          )
+        })
+      )
+    }
+  )
+
+  it.effect("one object that cannot be looked at keeps its record; the others are served", () =>
+    recovering(
+      {
+        pods: [podRecord(), podRecord({ id: "b".repeat(64), name: "b", bootId: otherBoot })],
+        containers: [containerRecord()]
+      },
+      () =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* stateOf(podId))?._tag, "Ready")
+          assert.strictEqual((yield* stateOf("b".repeat(64)))?._tag, "NotReady")
+        }),
+      ({ host }) => {
+        host.findFails = new LinuxError({ operation: "find", subject: "process 100", code: "EIO" })
+      }
+    )
+  )
+
+  it.effect("a process that ends later, unseen by any monitor, is found", () =>
+    recovering({ pods: [podRecord()], containers: [containerRecord()] }, ({ host }) =>
+      Effect.gen(function* () {
+        host.processes.clear()
+        host.monitors.clear()
+        yield* TestClock.adjust("11 seconds")
+        assert.deepInclude((yield* stateOf(containerId)) as object, { _tag: "Exited", exitCode: 255 })
+      })
+    )
+  )
+})
