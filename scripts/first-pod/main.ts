@@ -71,7 +71,8 @@ const runPod = async ({ client, place }: RunningDaemon, steps: Steps): Promise<v
     return [started, `address ${status?.network?.ip}`]
   })
   const { containerId } = await steps.run("CreateContainer", async () => {
-    const script = `echo started ${nonce}; exec httpd -f -p 8080 -h /www`
+    // The first process of a PID namespace dies of no signal that it does not handle.
+    const script = `trap 'kill $!; exit 0' TERM; echo started ${nonce}; httpd -f -p 8080 -h /www & wait`
     const made = await client.createContainer({
       podSandboxId,
       config: {
