@@ -113,7 +113,7 @@ export class Pods extends Context.Service<
         yield* lane(record.id)(
           Effect.gen(function* () {
             yield* refuseTakenName(record, current.pods.values())
-            yield* records.savePod(record)
+            yield* records.beginPod(record)
             publishPod(record)
           })
         )
@@ -128,7 +128,7 @@ export class Pods extends Context.Service<
               return yield* new WrongState({ object, action: "create", reason: `the pod is ${owner.state._tag}` })
             }
             yield* refuseTakenName(record, current.containers.values())
-            yield* records.saveContainer(record)
+            yield* records.beginContainer(record)
             publishContainer(record)
           })
         )

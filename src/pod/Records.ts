@@ -1,12 +1,12 @@
-/** Pods' and containers' records on disk: one JSON file each, replaced atomically. One bad file never stops the start. */
-import { Context, Effect, Layer, Schema } from "effect"
-import { writeFileAtomic } from "../linux/atomicWrite.ts"
+/** Pods' and containers' records: JSON files, replaced atomically. One bad file never stops the start. */
+import { Context, Effect, Layer, Result, Schema } from "effect"
 import { Files } from "../linux/Files.ts"
-import { isGone, type LinuxError } from "../linux/LinuxError.ts"
+import type { LinuxError } from "../linux/LinuxError.ts"
 import { ContainerRecord } from "./ContainerRecord.ts"
 import { RecordError } from "./PodError.ts"
 import { PodRecord } from "./PodRecord.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { type FoundRecord, makeRecordFiles, type RecordFiles } from "./recordFiles.ts"
 
 /** A record that could not be read; its resources are found by the id in its name (see Recovery). */
 export interface DamagedRecord {
@@ -26,6 +26,10 @@ const decodeContainer = Schema.decodeUnknownEffect(ContainerJson)
 export class Records extends Context.Service<
   Records,
   {
+    /** The first record, on the disk before anything that it names is taken. */
+    readonly beginPod: (pod: PodRecord) => Effect.Effect<void, RecordError>
+    readonly beginContainer: (container: ContainerRecord) => Effect.Effect<void, RecordError>
+    /** A later one: it outlives the daemon at once, a power loss within a second. */
     readonly savePod: (pod: PodRecord) => Effect.Effect<void, RecordError>
     readonly saveContainer: (container: ContainerRecord) => Effect.Effect<void, RecordError>
     /** Succeeds when there is none. */
@@ -47,68 +51,95 @@ export class Records extends Context.Service<
     Records,
     Effect.gen(function* () {
       const files = yield* Files
-      const { stateDirectory } = yield* PodSettings
+      const { stateDirectory, runDirectory, bootId } = yield* PodSettings
+      const newest = `${runDirectory}/records`
+      const filesOf = (kind: DamagedRecord["kind"]) =>
+        makeRecordFiles({ durable: `${stateDirectory}/${kind}`, newest: `${newest}/${bootId}/${kind}` })
+      const stored = { pods: yield* filesOf("pods"), containers: yield* filesOf("containers") }
+
+      const failed = (object: string, action: string) => (error: LinuxError | Schema.SchemaError) =>
+        new RecordError({ path: object, reason: `${action}: ${error.message}`, cause: error })
       const pathOf = (kind: DamagedRecord["kind"], id: string) => `${stateDirectory}/${kind}/${id}.json`
 
-      for (const kind of ["pods", "containers"]) {
-        yield* files.makeDirectory(`${stateDirectory}/${kind}`, { mode: 0o700, recursive: true })
-      }
-
-      const failed = (path: string, action: string) => (error: LinuxError | Schema.SchemaError) =>
-        new RecordError({ path, reason: `${action}: ${error.message}`, cause: error })
-
-      const save = Effect.fnUntraced(function* <E extends LinuxError | Schema.SchemaError>(
-        path: string,
-        encode: Effect.Effect<string, E>
-      ) {
-        yield* Effect.flatMap(encode, (text) =>
-          writeFileAtomic(path, new TextEncoder().encode(text), { mode: 0o600 }).pipe(
-            Effect.provideService(Files, files)
+      const writing =
+        (kind: DamagedRecord["kind"], how: "begin" | "save") =>
+        <E extends LinuxError | Schema.SchemaError>(id: string, encode: Effect.Effect<string, E>) =>
+          Effect.flatMap(encode, (text) => stored[kind][how](id, text)).pipe(
+            Effect.mapError(failed(pathOf(kind, id), "cannot be written"))
           )
-        ).pipe(Effect.mapError(failed(path, "cannot be written")))
-      })
+      const dropping = (kind: DamagedRecord["kind"]) => (id: string) =>
+        stored[kind].drop(id).pipe(Effect.mapError(failed(pathOf(kind, id), "cannot be removed")))
 
-      const drop = (path: string) =>
-        files.removeFile(path).pipe(
-          Effect.andThen(files.syncDirectory(path.slice(0, path.lastIndexOf("/")))),
-          Effect.catchIf(isGone, () => Effect.void),
-          Effect.mapError(failed(path, "cannot be removed"))
-        )
+      /** The newest version that can be read. */
+      const loadOne = Effect.fnUntraced(function* <A extends { readonly id: string }>(
+        { id, versions }: FoundRecord,
+        decode: (text: string) => Effect.Effect<A, Schema.SchemaError>,
+        follow: RecordFiles["follow"]
+      ) {
+        const reasons: Array<{ readonly path: string; readonly reason: string }> = []
+        for (const { path, text } of versions) {
+          const read = yield* text.pipe(
+            Effect.flatMap((content) => Effect.map(decode(content), (record) => ({ record, content }))),
+            Effect.filterOrFail(
+              ({ record }) => record.id === id,
+              ({ record }) => ({ message: `it holds the record of ${record.id}` })
+            ),
+            Effect.result
+          )
+          if (Result.isFailure(read)) {
+            reasons.push({ path, reason: read.failure.message })
+            continue
+          }
+          // The daemon may have died before it followed on the disk.
+          if (versions.length > 1) yield* follow(id, read.success.content)
+          return Result.succeed(read.success.record)
+        }
+        return Result.fail(reasons)
+      })
 
       const loadKind = Effect.fnUntraced(function* <A extends { readonly id: string }>(
         kind: DamagedRecord["kind"],
         decode: (text: string) => Effect.Effect<A, Schema.SchemaError>
       ) {
-        const directory = `${stateDirectory}/${kind}`
-        const names = yield* files.readDirectory(directory).pipe(Effect.mapError(failed(directory, "cannot be listed")))
+        const { list, follow } = stored[kind]
+        const found = yield* list.pipe(Effect.mapError(failed(`${stateDirectory}/${kind}`, "cannot be listed")))
         const good: Array<A> = []
         const damaged: Array<DamagedRecord> = []
-        for (const name of names.filter((name) => name.endsWith(".json"))) {
-          const path = `${directory}/${name}`
-          const id = name.slice(0, -".json".length)
-          yield* files.readText(path).pipe(
-            Effect.flatMap(decode),
-            Effect.filterOrFail(
-              (record) => record.id === id,
-              (record) => ({ message: `it holds the record of ${record.id}` })
-            ),
-            Effect.match({
-              onSuccess: (record) => void good.push(record),
-              onFailure: (error) => void damaged.push({ kind, id, path, reason: error.message })
-            })
-          )
+        for (const one of found) {
+          const loaded = yield* loadOne(one, decode, follow)
+          if (Result.isSuccess(loaded)) good.push(loaded.success)
+          else {
+            const path = loaded.failure.at(-1)?.path ?? pathOf(kind, one.id)
+            const reason = loaded.failure.map((each) => each.reason).join("; ")
+            damaged.push({ kind, id: one.id, path, reason })
+          }
         }
         return { good, damaged }
       })
 
-      return Records.of({
-        savePod: Effect.fn("Records.savePod")((pod: PodRecord) => save(pathOf("pods", pod.id), encodePod(pod))),
-        saveContainer: Effect.fn("Records.saveContainer")((container: ContainerRecord) =>
-          save(pathOf("containers", container.id), encodeContainer(container))
+      /** Where the directory is on no tmpfs, other boots leave theirs. */
+      const removeOtherBoots = files.readDirectory(newest).pipe(
+        Effect.flatMap(
+          Effect.forEach((name) => (name === bootId ? Effect.void : files.removeTree(`${newest}/${name}`)), {
+            discard: true
+          })
         ),
-        dropPod: Effect.fn("Records.dropPod")((id: string) => drop(pathOf("pods", id))),
-        dropContainer: Effect.fn("Records.dropContainer")((id: string) => drop(pathOf("containers", id))),
+        Effect.catch((error) => Effect.logWarning(`records of another boot stay in ${newest}: ${error.message}`))
+      )
+
+      return Records.of({
+        beginPod: Effect.fn("Records.beginPod")((pod: PodRecord) => writing("pods", "begin")(pod.id, encodePod(pod))),
+        beginContainer: Effect.fn("Records.beginContainer")((container: ContainerRecord) =>
+          writing("containers", "begin")(container.id, encodeContainer(container))
+        ),
+        savePod: Effect.fn("Records.savePod")((pod: PodRecord) => writing("pods", "save")(pod.id, encodePod(pod))),
+        saveContainer: Effect.fn("Records.saveContainer")((container: ContainerRecord) =>
+          writing("containers", "save")(container.id, encodeContainer(container))
+        ),
+        dropPod: Effect.fn("Records.dropPod")(dropping("pods")),
+        dropContainer: Effect.fn("Records.dropContainer")(dropping("containers")),
         loadAll: Effect.gen(function* () {
+          yield* removeOtherBoots
           const pods = yield* loadKind("pods", decodePod)
           const containers = yield* loadKind("containers", decodeContainer)
           return {
@@ -117,10 +148,8 @@ export class Records extends Context.Service<
             damaged: [...pods.damaged, ...containers.damaged]
           }
         }),
-        setAside: Effect.fn("Records.setAside")((record: DamagedRecord) =>
-          files
-            .rename(record.path, `${record.path}.bad`)
-            .pipe(Effect.mapError(failed(record.path, "cannot be renamed")))
+        setAside: Effect.fn("Records.setAside")(({ kind, id, path }: DamagedRecord) =>
+          stored[kind].setAside(id).pipe(Effect.mapError(failed(path, "cannot be renamed")))
         )
       })
     })
