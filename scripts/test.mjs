@@ -39,7 +39,7 @@ const conformance = () => {
 const stages = {
   check: runChecks,
   unit: () => runVitest({ config: "vitest.config.ts", limit: 15, onHost: true }),
-  simulation: () => runVitest({ config: "vitest.simulation.config.ts", limit: 45, onHost: true }),
+  simulation: () => runVitest({ config: "test/simulation/vitest.config.ts", limit: 45, onHost: true }),
   integration: withHostCheck("integration", integration),
   conformance: withHostCheck("conformance", conformance),
   flake: runFlake
