@@ -2,7 +2,7 @@
  * What the stores of images and containers share: the directories, the record files, one critical section over all of
  * them, the staging area, and the repair of what a crash left behind.
  */
-import { Cause, Context, Effect, Layer, Random } from "effect"
+import { Cause, Context, Effect, Layer, Random, Result } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
 import type { LinuxError } from "../../linux/LinuxError.ts"
@@ -13,7 +13,7 @@ import { StoreSettings } from "../StoreSettings.ts"
 import { type LayerDirectories, makeLayerDirectories } from "./layerDirectories.ts"
 import { makeStoreLock } from "./lockfile.ts"
 import { storePaths, type StorePaths } from "./paths.ts"
-import { makeRecordFile, type RecordFile } from "./recordFile.ts"
+import { makeRecordFile, type RecordFile, type StagedRecords } from "./recordFile.ts"
 import {
   containerCodec,
   type ContainerRecord,
@@ -37,8 +37,15 @@ export interface StoreRecords {
 export interface StoreTransaction extends StoreRecords {
   readonly saveLayers: (layers: ReadonlyArray<LayerRecord>) => Effect.Effect<void, StoreError>
   readonly saveImages: (images: ReadonlyArray<ImageRecord>) => Effect.Effect<void, StoreError>
-  readonly saveContainers: (containers: ReadonlyArray<ContainerRecord>) => Effect.Effect<void, StoreError>
+  /**
+   * Layers and containers that change together: both files are written at a time, then replaced in the order given.
+   */
+  readonly saveInOrder: (changes: ReadonlyArray<LayerOrContainerChange>) => Effect.Effect<void, StoreError>
 }
+
+export type LayerOrContainerChange =
+  | { readonly layers: ReadonlyArray<LayerRecord> }
+  | { readonly containers: ReadonlyArray<ContainerRecord> }
 
 export class StoreRoot extends Context.Service<
   StoreRoot,
@@ -111,7 +118,14 @@ export class StoreRoot extends Context.Service<
                     layers,
                     saveLayers,
                     saveImages: saving(file.images, touchImages),
-                    saveContainers: saving(file.containers, touchContainers)
+                    saveInOrder: (changes) =>
+                      replaceInOrder(
+                        changes.map((change) =>
+                          "layers" in change
+                            ? { staging: file.layers.stage(change.layers), touch: touchLayers }
+                            : { staging: file.containers.stage(change.containers), touch: touchContainers }
+                        )
+                      )
                   })
                 })
               )
@@ -143,6 +157,29 @@ export class StoreRoot extends Context.Service<
     })
   )
 }
+
+/** When one cannot be written, none is replaced. */
+const replaceInOrder = Effect.fnUntraced(function* (
+  changes: ReadonlyArray<{
+    readonly staging: Effect.Effect<StagedRecords, StoreIo>
+    readonly touch: Effect.Effect<void, StoreIo>
+  }>
+) {
+  const staged = yield* Effect.forEach(changes, ({ staging }) => Effect.result(staging), { concurrency: 2 })
+  const failure = staged.find(Result.isFailure)
+  if (failure !== undefined) {
+    yield* Effect.forEach(staged.filter(Result.isSuccess), ({ success }) => success.discard, { discard: true })
+    return yield* failure.failure
+  }
+  const commits = staged.filter(Result.isSuccess)
+  for (const [index, { touch }] of changes.entries()) {
+    const rest = commits.slice(index + 1)
+    yield* (commits[index]?.success.commit ?? Effect.void).pipe(
+      Effect.onError(() => Effect.forEach(rest, ({ success }) => success.discard, { discard: true })),
+      Effect.andThen(touch)
+    )
+  }
+})
 
 const randomHex: Effect.Effect<string> = Effect.map(
   Effect.forEach([1, 2, 3, 4], () => Random.nextIntBetween(0, 0xffff_ffff)),

@@ -9,7 +9,7 @@ import { containerLayerId, layerDirectory } from "./paths.ts"
 import { containerCodec, type ContainerRecord, layerCodec, newRecord } from "./records.ts"
 import { epochMillis } from "./snapshot.ts"
 import { ROOT_MODE } from "./staging.ts"
-import { StoreRoot } from "./StoreRoot.ts"
+import { type LayerOrContainerChange, StoreRoot } from "./StoreRoot.ts"
 
 const stored = (record: ContainerRecord): StoredContainer => ({
   id: record.id,
@@ -101,8 +101,10 @@ export const makeContainerStore = Effect.gen(function* () {
         })
         // A retry after a crash may find the layer's record of the first attempt.
         const layers = transaction.layers.filter((other) => other.id !== layer)
-        yield* transaction.saveLayers([...layers, layerRecord])
-        yield* transaction.saveContainers([...transaction.containers, record])
+        yield* transaction.saveInOrder([
+          { layers: [...layers, layerRecord] },
+          { containers: [...transaction.containers, record] }
+        ])
         return record
       })
     )
@@ -139,12 +141,14 @@ export const makeContainerStore = Effect.gen(function* () {
         const record = transaction.containers.find((container) => container.id === id)
         const layer = record?.layer ?? containerLayerId(id)
         yield* directories.mark(layer)
+        const changes: Array<LayerOrContainerChange> = []
         if (record !== undefined) {
-          yield* transaction.saveContainers(transaction.containers.filter((container) => container.id !== id))
+          changes.push({ containers: transaction.containers.filter((container) => container.id !== id) })
         }
         if (transaction.layers.some((other) => other.id === layer)) {
-          yield* transaction.saveLayers(transaction.layers.filter((other) => other.id !== layer))
+          changes.push({ layers: transaction.layers.filter((other) => other.id !== layer) })
         }
+        yield* transaction.saveInOrder(changes)
         return yield* directories.takeOut(layer)
       })
     )

@@ -23,7 +23,9 @@ export interface OverlayMounts {
 export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["Service"]) {
   const mounts = yield* Mounts
   const { paths, directories } = root
-  const file = yield* makeRecordFile(posix.join(paths.runLayersDirectory, "mountpoints.json"), mountCodec)
+  const file = yield* makeRecordFile(posix.join(paths.runLayersDirectory, "mountpoints.json"), mountCodec, {
+    durable: false
+  })
   // Held over the mount itself: podman takes it before it gives up its mount of `overlay/`, and ours with it.
   const storeLock = yield* makeStoreLock(posix.join(paths.graphRoot, "storage.lock"))
   const mountsLock = yield* makeStoreLock(posix.join(paths.runLayersDirectory, "mountpoints.lock"))
@@ -33,11 +35,11 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
       mountsLock.hold("write", (touch) => Effect.uninterruptible(body(touch, touchStore)))
     )
 
-  const isMounted = (target: string) =>
-    mounts.list(target).pipe(
-      Effect.map((entries) => entries.some((entry) => entry.target === target)),
-      Effect.mapError(ioError("find mount", target))
-    )
+  /** Of the store's mounts: whether one is at this place. */
+  const findMounts = mounts.list(paths.overlay).pipe(
+    Effect.map((entries) => (target: string) => entries.some((entry) => entry.target === target)),
+    Effect.mapError(ioError("find mounts below", paths.overlay))
+  )
 
   const options = Effect.fnUntraced(function* (containerId: string, layerId: string) {
     const directory = layerDirectory(paths, layerId)
@@ -56,8 +58,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
    * containers/storage binds `overlay/` over itself, private, before its first mount. Were ours made without, podman's
    * bind would hide them; and as long as mounts are counted it leaves the bind alone.
    */
-  const ensureHome = Effect.fnUntraced(function* () {
-    if (yield* isMounted(paths.overlay)) return
+  const makeHome = Effect.fnUntraced(function* () {
     const target = paths.overlay
     const bind = { source: target, target, type: "", data: "" }
     yield* Effect.andThen(
@@ -73,10 +74,11 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
       Effect.fnUntraced(function* (touch) {
         const { known } = yield* file.load
         const record = known.find(({ id }) => id === layerId)
-        const mounted = yield* isMounted(target)
+        const isMounted = yield* findMounts
+        const mounted = isMounted(target)
         if (mounted && record !== undefined && record.count > 0) return
         if (!mounted) {
-          yield* ensureHome()
+          if (!isMounted(paths.overlay)) yield* makeHome()
           yield* mounts
             .mount({ source: "overlay", target, type: "overlay", flags: ["nodev"], data })
             .pipe(Effect.mapError(ioError("mount layer of container", containerId)))
@@ -114,7 +116,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
   const giveUpHome = exclusive((_touch, touchStore) =>
     Effect.gen(function* () {
       const { known } = yield* file.load
-      if (known.length > 0 || !(yield* isMounted(paths.overlay))) return
+      if (known.length > 0 || !(yield* findMounts)(paths.overlay)) return
       yield* mounts.unmount(paths.overlay, { detach: true }).pipe(Effect.mapError(ioError("unmount", paths.overlay)))
       yield* touchStore
     })

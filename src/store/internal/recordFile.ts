@@ -1,6 +1,6 @@
 /** One JSON file of records: read again only when it changed, replaced as a whole. */
 import { Effect, Option, Result } from "effect"
-import { writeFileAtomic } from "../../linux/atomicWrite.ts"
+import { stageFile, type StagedFile, writeFileAtomic } from "../../linux/atomicWrite.ts"
 import { Files, type FileStat } from "../../linux/Files.ts"
 import { ioError, StoreCorrupt, type StoreIo } from "../StoreError.ts"
 import { noRecords, parseRecords, printRecords, type RecordCodec, type Records } from "./records.ts"
@@ -8,8 +8,18 @@ import { noRecords, parseRecords, printRecords, type RecordCodec, type Records }
 export interface RecordFile<R> {
   /** The same object as before while the file is unchanged. No lock is needed: writers replace the file by rename. */
   readonly load: Effect.Effect<Records<R>, StoreIo | StoreCorrupt>
-  /** Under the write lock of the store, after a `load`. */
-  readonly save: (known: ReadonlyArray<R>) => Effect.Effect<void, StoreIo | StoreCorrupt>
+  /** Under the write lock of the store, after a `load`. On the disk when it returns. */
+  readonly save: (known: ReadonlyArray<R>) => Effect.Effect<void, StoreIo>
+  /**
+   * The same in two halves, so that several files can be written at a time and then be replaced in their order. After a
+   * power loss each is whole, old or new.
+   */
+  readonly stage: (known: ReadonlyArray<R>) => Effect.Effect<StagedRecords, StoreIo>
+}
+
+export interface StagedRecords {
+  readonly commit: Effect.Effect<void, StoreIo>
+  readonly discard: Effect.Effect<void>
 }
 
 interface Cached<R> {
@@ -25,7 +35,12 @@ const MAX_BYTES = 256 * 1024 * 1024
 
 export const makeRecordFile = Effect.fnUntraced(function* <
   R extends { readonly raw: Readonly<Record<string, unknown>> }
->(path: string, codec: RecordCodec<R>) {
+>(
+  path: string,
+  codec: RecordCodec<R>,
+  /** `durable: false` for a file that lies on tmpfs. */
+  options: { readonly durable?: boolean } = {}
+) {
   const files = yield* Files
   let cached: Cached<R> = { version: "", records: noRecords }
 
@@ -59,14 +74,26 @@ export const makeRecordFile = Effect.fnUntraced(function* <
     return cached.records
   })
 
+  const provided = Effect.provideService(Files, files)
+  const replaced = Effect.fnUntraced(function* (known: ReadonlyArray<R>) {
+    cached = { version: yield* version, records: { known, unknown: cached.records.unknown } }
+  })
+  const textOf = (known: ReadonlyArray<R>) => printRecords({ known, unknown: cached.records.unknown })
+
   const save = Effect.fnUntraced(function* (known: ReadonlyArray<R>) {
-    const records = { known, unknown: cached.records.unknown }
-    yield* writeFileAtomic(path, printRecords(records)).pipe(
-      Effect.provideService(Files, files),
-      Effect.mapError(ioError("write", path))
-    )
-    cached = { version: yield* version, records }
+    const { durable = true } = options
+    yield* writeFileAtomic(path, textOf(known), { durable }).pipe(provided, Effect.mapError(ioError("write", path)))
+    yield* replaced(known)
   })
 
-  return { load, save } satisfies RecordFile<R>
+  const stage = Effect.fnUntraced(function* (known: ReadonlyArray<R>) {
+    const staged: StagedFile = yield* stageFile(path, textOf(known)).pipe(
+      provided,
+      Effect.mapError(ioError("write", path))
+    )
+    const commit = staged.commit.pipe(provided, Effect.mapError(ioError("write", path)))
+    return { commit: Effect.andThen(commit, replaced(known)), discard: provided(staged.discard) }
+  })
+
+  return { load, save, stage } satisfies RecordFile<R>
 })

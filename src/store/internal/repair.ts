@@ -78,7 +78,7 @@ const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTrans
 const strayFiles = Effect.fnUntraced(
   function* (root: Root, transaction: StoreTransaction) {
     const files = yield* Files
-    const { imagesDirectory, layersDirectory, containersDirectory } = root.paths
+    const { imagesDirectory, layersDirectory, containersDirectory, runLayersDirectory } = root.paths
     const recorded = new Set(transaction.images.map((image) => image.id))
     const remove = Effect.fnUntraced(function* (directory: string, isStray: (name: string) => boolean) {
       for (const name of yield* files.readDirectory(directory)) {
@@ -90,6 +90,7 @@ const strayFiles = Effect.fnUntraced(
     yield* remove(imagesDirectory, (name) => isTemporaryName(name) || isStrayImage(name))
     yield* remove(layersDirectory, isTemporaryName)
     yield* remove(containersDirectory, isTemporaryName)
+    yield* remove(runLayersDirectory, isTemporaryName)
     for (const id of yield* files.readDirectory(imagesDirectory)) {
       if (recorded.has(id)) yield* remove(posix.join(imagesDirectory, id), isTemporaryName)
     }
