@@ -15,7 +15,7 @@ import { command, type Contestant, image, pauseCommand, pauseImage, steps, timed
 import { makeContainerd } from "./containerd.ts"
 import { makeCricket } from "./cricket.ts"
 import { makeFloor } from "./floor.ts"
-import { memoryOf } from "./processes.ts"
+import { memoryOf, processorTime } from "./processes.ts"
 import { figuresOf, table } from "./statistics.ts"
 
 const { values: options } = parseArgs({
@@ -110,7 +110,8 @@ const startUp = "exec to Version"
 const idle = "idle daemon, MiB PSS"
 const idleResident = "idle daemon, MiB RSS"
 const companion = "per running pod, MiB PSS"
-const measured = [together, ...steps, startUp, idle, idleResident, companion]
+const processor = "daemon CPU per pod"
+const measured = [together, ...steps, processor, startUp, idle, idleResident, companion]
 
 /** Samples by contestant and what was measured: milliseconds, or MiB for memory. */
 class Samples {
@@ -133,7 +134,8 @@ const runPods = async (contestants: ReadonlyArray<Contestant>, samples: Samples)
     const order = round < 0 ? contestants : [...contestants.slice(turn), ...contestants.slice(0, turn)]
     for (const contestant of order) {
       const pod = contestant.pod(round + warmUp)
-      const { name } = contestant
+      const { name, daemon } = contestant
+      const used = daemon === undefined ? 0 : processorTime(daemon.pid())
       let sum = 0
       for (const step of steps) {
         if (round === rounds - 1 && step === "teardown") {
@@ -148,7 +150,9 @@ const runPods = async (contestants: ReadonlyArray<Contestant>, samples: Samples)
         samples.add(name, step, took)
         if (step !== "ExecSync" && step !== "teardown") sum += took
       }
-      if (round >= 0) samples.add(name, together, sum)
+      if (round < 0) continue
+      samples.add(name, together, sum)
+      if (daemon !== undefined) samples.add(name, processor, processorTime(daemon.pid()) - used)
     }
     if (round % 5 === 4) say(`${round + 1} of ${rounds} rounds`)
   }

@@ -12,6 +12,16 @@ export const memoryOf = (pid: number): { readonly pss: number; readonly rss: num
   }
 }
 
+// USER_HZ of every architecture that Linux runs Node on.
+const ticksPerSecond = 100
+
+/** Milliseconds of processor time that the process itself has used, without its children. */
+export const processorTime = (pid: number): number => {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond
+}
+
 /** Processes of which the predicate likes the arguments. */
 export const processesWith = (predicate: (argv: ReadonlyArray<string>) => boolean): ReadonlyArray<number> =>
   readdirSync("/proc").flatMap((name) => {
