@@ -25,7 +25,7 @@ const defaultMaxOutput = 1024 * 1024
 const firstSource = 64
 
 interface Started {
-  readonly identity: ProcessIdentity
+  readonly pid: number
   readonly exit: Deferred.Deferred<ExitStatus>
   readonly outlets: ReadonlyMap<number, Outlet>
   readonly inlets: ReadonlyMap<number, Inlet>
@@ -52,7 +52,10 @@ const identify = (pid: number): ProcessIdentity => {
   }
 }
 
-const start = async (request: SpawnRequest): Promise<Started> => {
+const start = async <Named>(
+  request: SpawnRequest,
+  name: (pid: number) => Named
+): Promise<Started & { readonly identity: Named }> => {
   checkRequest(request)
   const outlets = new Map<number, Outlet>()
   const inlets = new Map<number, Inlet>()
@@ -84,9 +87,10 @@ const start = async (request: SpawnRequest): Promise<Started> => {
       newSession: request.newSession ?? false
     })
     const exit = Deferred.makeUnsafe<ExitStatus>()
-    const identity = identify(pid)
+    // Before it is reaped.
+    const identity = name(pid)
     onExit(pid, (status) => Deferred.doneUnsafe(exit, Effect.succeed(status)))
-    return { identity, exit, outlets, inlets }
+    return { pid, identity, exit, outlets, inlets }
   } catch (error) {
     for (const end of [...outlets.values(), ...inlets.values()]) end.release()
     throw error
@@ -98,15 +102,14 @@ const start = async (request: SpawnRequest): Promise<Started> => {
 const stop = Effect.fnUntraced(function* (started: Started) {
   for (const end of [...started.outlets.values(), ...started.inlets.values()]) end.release()
   // The pid is ours as long as we have not reaped it.
-  if (!Deferred.isDoneUnsafe(started.exit)) process.kill(started.identity.pid, "SIGKILL")
+  if (!Deferred.isDoneUnsafe(started.exit)) process.kill(started.pid, "SIGKILL")
   yield* Deferred.await(started.exit).pipe(Effect.interruptible, Effect.timeoutOption(reapWait))
 })
 
-const childOf = (request: SpawnRequest, started: Started): Child => {
+const pipesOf = (request: SpawnRequest, started: Started): Omit<Child, "identity"> => {
   const notOpen = (operation: string, fd: number) =>
     refuse(operation, `descriptor ${fd} of ${request.path}`, "EBADF", "is no pipe of that direction")
   return {
-    identity: started.identity,
     exit: Deferred.await(started.exit),
     output: (fd) => started.outlets.get(fd)?.stream ?? Stream.fail(notOpen("read", fd)),
     write: (fd, data) => started.inlets.get(fd)?.write(data) ?? Effect.fail(notOpen("write", fd)),
@@ -118,14 +121,17 @@ const childOf = (request: SpawnRequest, started: Started): Child => {
   }
 }
 
+const startOwned = <Named>(request: SpawnRequest, name: (pid: number) => Named) =>
+  Effect.acquireRelease(
+    attempt("spawn", request.path, () => start(request, name)),
+    stop
+  )
+
 const spawn = Effect.fn("Processes.spawn")(function* (
   request: SpawnRequest
 ): Effect.fn.Return<Child, LinuxError, Scope.Scope> {
-  const started = yield* Effect.acquireRelease(
-    attempt("spawn", request.path, () => start(request)),
-    stop
-  )
-  return childOf(request, started)
+  const child = yield* startOwned(request, identify)
+  return { ...pipesOf(request, child), identity: child.identity }
 })
 
 /** Keeps the first bytes of a stream and drops the rest, so that the writer never blocks. */
@@ -146,7 +152,9 @@ const keepFirst = (output: Stream.Stream<Uint8Array, LinuxError>, limit: number)
 const run = Effect.fn("Processes.run")(function* (
   request: RunRequest
 ): Effect.fn.Return<RunResult, LinuxError, Scope.Scope> {
-  const child = yield* spawn({ ...request, fds: [request.stdin === undefined ? "null" : "input", "output", "output"] })
+  const fds = [request.stdin === undefined ? "null" : "input", "output", "output"] as const
+  // Nobody learns who it is: a child that was looked up in /proc is dearer to reap.
+  const child = pipesOf({ ...request, fds }, yield* startOwned({ ...request, fds }, () => undefined))
   const limit = request.maxOutput ?? defaultMaxOutput
   const stdout = keepFirst(child.output(1), limit)
   const stderr = keepFirst(child.output(2), limit)
