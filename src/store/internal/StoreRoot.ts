@@ -2,13 +2,13 @@
  * What the stores of images and containers share: the directories, the record files, one critical section over all of
  * them, the staging area, and the repair of what a crash left behind.
  */
-import { Cause, Context, Effect, Layer, Random, Result } from "effect"
+import { Context, Effect, Layer, Random, Result } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
 import type { LinuxError } from "../../linux/LinuxError.ts"
 import { Locks } from "../../linux/Locks.ts"
 import { Mounts } from "../../linux/Mounts.ts"
-import { ioError, type StoreError, type StoreIo } from "../StoreError.ts"
+import { ioError, type StoreError, StoreIo } from "../StoreError.ts"
 import { StoreSettings } from "../StoreSettings.ts"
 import { type LayerDirectories, makeLayerDirectories } from "./layerDirectories.ts"
 import { makeStoreLock } from "./lockfile.ts"
@@ -23,6 +23,8 @@ import {
   type LayerRecord
 } from "./records.ts"
 import { repair } from "./repair.ts"
+import { makeRetried } from "./retried.ts"
+import { makeTrash, type Trash } from "./trash.ts"
 
 /** All records as one moment shows them. Volatile ones belong to other programs: read, never written. */
 export interface StoreRecords {
@@ -56,13 +58,16 @@ export class StoreRoot extends Context.Service<
     readonly records: Effect.Effect<StoreRecords, StoreError>
     /**
      * Holds the write locks of layers, images and containers, in the order in which containers/storage takes them.
-     * Waiting can be interrupted, the body cannot: it is short, and half of it would be a damaged store.
+     * Waiting can be interrupted, the body cannot: it is short, and half of it would be a damaged store. Where the file
+     * system refuses a part of it, a repair follows: bodies only have to keep the order in which nothing is named that
+     * is not there, and need not undo what they began.
      */
     readonly exclusive: <A, E>(
       body: (transaction: StoreTransaction) => Effect.Effect<A, E>
     ) => Effect.Effect<A, E | StoreError>
-    /** A fresh path in this process's part of the staging area. */
+    /** A fresh path in this process's part of the staging area. Whoever makes something there gives it to `trash`. */
     readonly stagingPath: Effect.Effect<string>
+    readonly trash: Trash
   }
 >()("cricket/store/internal/StoreRoot") {
   static readonly layer = Layer.effect(
@@ -127,7 +132,7 @@ export class StoreRoot extends Context.Service<
                         )
                       )
                   })
-                })
+                }).pipe(Effect.tapError((error) => (error instanceof StoreIo ? repairs.request : Effect.void)))
               )
             )
           )
@@ -135,24 +140,20 @@ export class StoreRoot extends Context.Service<
 
       // Held as long as this process lives: it tells a later one whether what lies in the directory is still in use.
       const own = posix.join(paths.staging, yield* randomHex)
-      yield* files.makeDirectory(own, { mode: 0o700, recursive: true }).pipe(Effect.mapError(ioError("make", own)))
+      yield* Effect.acquireRelease(
+        files.makeDirectory(own, { mode: 0o700, recursive: true }).pipe(Effect.mapError(ioError("make", own))),
+        () => Effect.ignore(files.removeTree(own))
+      )
       const ownLock = posix.join(own, "lock")
       yield* locks.acquire(ownLock, "write").pipe(Effect.mapError(ioError("lock", ownLock)))
-      yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(own)))
       const stagingPath = Effect.map(randomHex, (name) => posix.join(own, name))
 
-      const directories = makeLayerDirectories({ files, mounts, paths, stagingPath })
-      const root = StoreRoot.of({ paths, directories, records, exclusive, stagingPath })
+      const trash = yield* makeTrash(files)
+      const directories = makeLayerDirectories({ files, mounts, paths, stagingPath, trash })
+      const root = StoreRoot.of({ paths, directories, records, exclusive, stagingPath, trash })
       // First in every queue for the locks, so nothing is changed before it is done; reads need not wait.
-      yield* repair(root, own).pipe(
-        Effect.provideService(Files, files),
-        Effect.provideService(Locks, locks),
-        Effect.tapCause((cause) =>
-          Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("repair of the layer store failed", cause)
-        ),
-        Effect.ignoreCause,
-        Effect.forkScoped({ startImmediately: true })
-      )
+      const repairing = repair(root, own).pipe(Effect.provideService(Files, files), Effect.provideService(Locks, locks))
+      const repairs = yield* makeRetried("repair of the layer store", repairing, { atOnce: true })
       return root
     })
   )
@@ -222,7 +223,7 @@ const dropIncomplete = Effect.fnUntraced(function* (
   yield* saveLayers(complete)
   for (const layer of incomplete) {
     yield* Effect.logWarning("removing a layer that was never finished", { layer: layer.id })
-    yield* Effect.flatMap(directories.takeOut(layer.id), directories.discard)
+    yield* directories.takeOut(layer.id)
   }
   return complete
 })

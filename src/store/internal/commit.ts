@@ -71,45 +71,30 @@ export const makeCommit = (dependencies: {
     yield* files.rename(staged.tarSplit, tarSplitPath(paths, id)).pipe(Effect.mapError(ioError("commit layer", id)))
   })
 
-  /** Layers whose records were not saved, or not for long. Best effort: they carry the mark of the next repair. */
-  const takeBack = (ids: ReadonlyArray<string>) =>
-    Effect.forEach(ids.toReversed(), (id) => Effect.flatMap(directories.takeOut(id), directories.discard), {
-      discard: true
-    }).pipe(
-      Effect.catchCause((cause) =>
-        Effect.logWarning("a layer that was not committed stays until the next start", cause)
-      )
-    )
-
   /** Layers that are there are used; the others are moved in. Their records are saved once, when all are complete. */
   const commitLayers = Effect.fnUntraced(function* (imageId: string, image: NewImage, transaction: StoreTransaction) {
     const chains = chainsOf(transaction.layers)
     const created = DateTime.formatIso(yield* DateTime.now)
     const added: Array<LayerRecord> = []
-    const moved: Array<string> = []
     let parent: string | undefined
-    const moveAll = Effect.gen(function* () {
-      for (const layer of image.layers) {
-        const diffId = "existing" in layer ? layer.existing : layer.diffId
-        const present = added.length === 0 ? chains.get(chainKey(parent, diffId)) : undefined
-        if (present !== undefined) {
-          parent = present.id
-          continue
-        }
-        const staged = "existing" in layer ? undefined : staging.find(layer)
-        if ("existing" in layer || staged === undefined) return yield* new LayerMissing({ layer: diffId, imageId })
-        const id = imageLayerId(parent, diffId)
-        moved.push(id)
-        yield* moveIn(layer, staged, id, parent)
-        added.push(layerRecord(id, parent, staged, created))
-        parent = id
+    for (const layer of image.layers) {
+      const diffId = "existing" in layer ? layer.existing : layer.diffId
+      const present = added.length === 0 ? chains.get(chainKey(parent, diffId)) : undefined
+      if (present !== undefined) {
+        parent = present.id
+        continue
       }
-      if (added.length === 0) return
-      yield* files.syncDirectory(paths.layersDirectory).pipe(Effect.mapError(ioError("sync", paths.layersDirectory)))
-      yield* transaction.saveLayers([...transaction.layers, ...added])
-    })
-    yield* Effect.onError(moveAll, () => takeBack(moved))
-    return { top: parent, added }
+      const staged = "existing" in layer ? undefined : staging.find(layer)
+      if ("existing" in layer || staged === undefined) return yield* new LayerMissing({ layer: diffId, imageId })
+      const id = imageLayerId(parent, diffId)
+      yield* moveIn(layer, staged, id, parent)
+      added.push(layerRecord(id, parent, staged, created))
+      parent = id
+    }
+    if (added.length === 0) return parent
+    yield* files.syncDirectory(paths.layersDirectory).pipe(Effect.mapError(ioError("sync", paths.layersDirectory)))
+    yield* transaction.saveLayers([...transaction.layers, ...added])
+    return parent
   })
 
   const writeDocuments = Effect.fnUntraced(function* (
@@ -159,7 +144,10 @@ export const makeCommit = (dependencies: {
       : changeRecord(imageCodec, before, { ...data, ...(top === undefined ? {} : { layer: top }) })
   }
 
-  /** The image is visible with everything, or the layers that were added for it go again. Answers the image's id. */
+  /**
+   * The layers' directories, their records, the documents, the image's record, each complete before the next: what an
+   * error keeps from becoming visible has no user, and goes with the repair that follows. Answers the image's id.
+   */
   return Effect.fnUntraced(function* (image: NewImage) {
     const { imageId, config } = yield* verified(image)
     const now = DateTime.formatIso(yield* DateTime.now)
@@ -170,17 +158,12 @@ export const makeCommit = (dependencies: {
     ]
     yield* root.exclusive(
       Effect.fnUntraced(function* (transaction) {
-        const { top, added } = yield* commitLayers(imageId, image, transaction)
+        const top = yield* commitLayers(imageId, image, transaction)
         const before = transaction.images.find((record) => record.id === imageId)
         const record = imageRecord(before, imageId, image, top, items, config.created ?? now)
         const others = transaction.images.filter((other) => other.id !== imageId)
-        const visible = writeDocuments(imageId, items).pipe(
-          Effect.andThen(transaction.saveImages(withNames([...others, record], imageId, image.names)))
-        )
-        const undo = transaction
-          .saveLayers(transaction.layers)
-          .pipe(Effect.andThen(takeBack(added.map(({ id }) => id))), Effect.ignore)
-        yield* Effect.onError(visible, () => (added.length === 0 ? Effect.void : undo))
+        yield* writeDocuments(imageId, items)
+        yield* transaction.saveImages(withNames([...others, record], imageId, image.names))
       })
     )
     return imageId

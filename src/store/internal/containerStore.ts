@@ -50,8 +50,7 @@ export const makeContainerStore = Effect.gen(function* () {
   })
 
   /** An empty writable layer whose root looks like the root of the layer below. */
-  const stageLayer = Effect.fnUntraced(function* (parent: string | undefined) {
-    const staged = yield* root.stagingPath
+  const stageLayer = Effect.fnUntraced(function* (staged: string, parent: string | undefined) {
     const diff = posix.join(staged, "diff")
     yield* files.makeDirectory(staged, { mode: 0o700 })
     if (parent === undefined) yield* files.makeDirectory(diff, { mode: ROOT_MODE })
@@ -60,7 +59,6 @@ export const makeContainerStore = Effect.gen(function* () {
       yield* files.makeDirectory(diff, { mode: below.mode })
       if (below.uid !== 0 || below.gid !== 0) yield* files.chown(diff, below.uid, below.gid)
     }
-    return staged
   })
 
   /** The layer's record first, then the container's: a layer alone is what the repair at the next start removes. */
@@ -82,8 +80,12 @@ export const makeContainerStore = Effect.gen(function* () {
         }
         const layer = containerLayerId(id)
         const created = DateTime.formatIso(yield* DateTime.now)
-        const staged = yield* stageLayer(parent).pipe(Effect.mapError(ioError("make layer of container", id)))
-        yield* directories.moveIn({ staged, id: layer, parent, durable: false })
+        const staged = yield* root.stagingPath
+        yield* stageLayer(staged, parent).pipe(
+          Effect.mapError(ioError("make layer of container", id)),
+          Effect.andThen(directories.moveIn({ staged, id: layer, parent, durable: false })),
+          Effect.onError(() => root.trash.add(staged))
+        )
         const layerRecord = newRecord(layerCodec, {
           id: layer,
           names: [`${name}-layer`],
@@ -149,7 +151,7 @@ export const makeContainerStore = Effect.gen(function* () {
           changes.push({ layers: transaction.layers.filter((other) => other.id !== layer) })
         }
         yield* transaction.saveInOrder(changes)
-        return yield* directories.takeOut(layer)
+        yield* directories.takeOut(layer)
       })
     )
 
@@ -162,8 +164,8 @@ export const makeContainerStore = Effect.gen(function* () {
       (path) => files.removeTree(path),
       { discard: true }
     ).pipe(Effect.mapError(ioError("remove directories of container", id)))
-    const trash = yield* takeOut(id)
-    yield* directories.discard(trash)
+    yield* takeOut(id)
+    yield* root.trash.empty
     yield* refresh
   })
 

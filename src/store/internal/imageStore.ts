@@ -66,7 +66,6 @@ export const makeImageStore = Effect.gen(function* () {
         const record = images.find((image) => image.id === imageId)
         const users = [...containers, ...volatileContainers].filter((container) => container.image === imageId)
         if (users.length > 0) return yield* new ImageInUse({ imageId, containers: users.map(({ id }) => id) })
-        const trash: Array<string | undefined> = []
         if (record !== undefined) {
           const left = images.filter((image) => image.id !== imageId)
           const byId = new Map(layers.map((layer) => [layer.id, layer]))
@@ -75,20 +74,19 @@ export const makeImageStore = Effect.gen(function* () {
           yield* Effect.forEach(unused, directories.mark, { discard: true, concurrency: 4 })
           yield* saveImages(left)
           if (unused.length > 0) yield* saveLayers(layers.filter((layer) => !unused.includes(layer.id)))
-          for (const id of unused) trash.push(yield* directories.takeOut(id))
+          for (const id of unused) yield* directories.takeOut(id)
         }
         const documents = posix.join(paths.imagesDirectory, imageId)
         yield* files.removeTree(documents).pipe(Effect.mapError(ioError("remove", documents)))
-        return trash
       })
     )
 
   const remove = Effect.fn("ImageStore.remove")(function* (imageId: string) {
     // The id becomes a path: an image that was never there has nothing to remove.
     if (!/^[0-9a-f]{64}$/.test(imageId)) return
-    const trash = yield* takeOut(imageId)
+    yield* takeOut(imageId)
     yield* views.refresh
-    yield* Effect.forEach(trash, directories.discard, { discard: true })
+    yield* root.trash.empty
   })
 
   const existingLayers = Effect.fn("ImageStore.existingLayers")(function* (diffIds: ReadonlyArray<string>) {

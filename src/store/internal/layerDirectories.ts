@@ -6,6 +6,7 @@ import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
 import type { Mounts } from "../../linux/Mounts.ts"
 import { ioError, type StoreIo } from "../StoreError.ts"
 import { layerDirectory, MARKER, type StorePaths, tarSplitPath } from "./paths.ts"
+import type { Trash } from "./trash.ts"
 
 export interface LayerDirectories {
   /**
@@ -20,10 +21,8 @@ export interface LayerDirectories {
   }) => Effect.Effect<void, StoreIo>
   /** Says that the layer may be removed whenever no record names it. Nothing happens where it has no directory. */
   readonly mark: (id: string) => Effect.Effect<void, StoreIo>
-  /** Moves a layer out of everybody's sight in one step and answers where it is now; succeeds when it is gone. */
-  readonly takeOut: (id: string) => Effect.Effect<string | undefined, StoreIo>
-  /** Removes what `takeOut` answered; may take long, so not under a lock. */
-  readonly discard: (trash: string | undefined) => Effect.Effect<void, StoreIo>
+  /** Moves a layer out of everybody's sight and into the trash in one step; succeeds when it is gone. */
+  readonly takeOut: (id: string) => Effect.Effect<void, StoreIo>
   /** The lower directories of a layer that stands on `parent`, nearest first, as `l/…` names. */
   readonly lowersAbove: (parent: string) => Effect.Effect<ReadonlyArray<string>, StoreIo>
   /** The lower directories that the layer was made with. */
@@ -37,13 +36,19 @@ const randomLink = Effect.map(
   (indices) => indices.map((index) => alphabet[index]).join("")
 )
 
+const linkTarget = (id: string): string => `../${id}/diff`
+
+/** The layer that a short name leads to. */
+export const linkedLayer = (target: string): string | undefined => /^\.\.\/([0-9a-f]{64})\/diff$/.exec(target)?.[1]
+
 export const makeLayerDirectories = (dependencies: {
   readonly files: Files["Service"]
   readonly mounts: Mounts["Service"]
   readonly paths: StorePaths
   readonly stagingPath: Effect.Effect<string>
+  readonly trash: Trash
 }): LayerDirectories => {
-  const { files, mounts, paths, stagingPath } = dependencies
+  const { files, mounts, paths, stagingPath, trash } = dependencies
   const unlessGone = <A>(effect: Effect.Effect<A, LinuxError>): Effect.Effect<A | undefined, LinuxError> =>
     effect.pipe(
       Effect.asSome,
@@ -69,10 +74,20 @@ export const makeLayerDirectories = (dependencies: {
     return [`l/${link}`, ...(yield* lowersOfIo(parent))]
   })
 
+  /** The short names of a layer: what its `link` says, or, where a power loss left no text in it, all that lead to it. */
+  const linksOf = Effect.fnUntraced(function* (id: string) {
+    const text = yield* unlessGone(files.readText(posix.join(layerDirectory(paths, id), "link")))
+    if (text === undefined) return []
+    if (/^[A-Z2-7]+$/.test(text.trim())) return [posix.join(paths.links, text.trim())]
+    const all = (yield* files.readDirectory(paths.links)).map((name) => posix.join(paths.links, name))
+    return yield* Effect.filter(all, (link) =>
+      Effect.map(unlessGone(files.readLink(link)), (target) => target === linkTarget(id))
+    )
+  })
+
   const takeOutIo = Effect.fnUntraced(function* (id: string) {
     const directory = layerDirectory(paths, id)
-    const link = yield* textOr(posix.join(directory, "link"))
-    if (/^[A-Z2-7]+$/.test(link)) yield* unlessGone(files.removeFile(posix.join(paths.links, link)))
+    for (const link of yield* linksOf(id)) yield* unlessGone(files.removeFile(link))
     yield* unlessGone(files.removeFile(tarSplitPath(paths, id)))
     // A mount left in it would make its removal fail for ever. EINVAL: nothing is mounted there.
     yield* mounts.unmount(posix.join(directory, "merged"), { detach: true }).pipe(
@@ -81,8 +96,8 @@ export const makeLayerDirectories = (dependencies: {
         () => Effect.void
       )
     )
-    const trash = yield* stagingPath
-    return yield* unlessGone(Effect.as(files.rename(directory, trash), trash))
+    const place = yield* stagingPath
+    yield* unlessGone(Effect.andThen(files.rename(directory, place), trash.add(place)))
   })
 
   const moveInIo = Effect.fnUntraced(function* (request: {
@@ -108,9 +123,9 @@ export const makeLayerDirectories = (dependencies: {
     }
     if (durable) yield* files.syncDirectory(staged)
     // A directory without a record is what a crash of some program left.
-    yield* Effect.flatMap(takeOutIo(id), (trash) => (trash === undefined ? Effect.void : files.removeTree(trash)))
+    yield* takeOutIo(id)
     yield* files.rename(staged, layerDirectory(paths, id))
-    yield* files.symlink(`../${id}/diff`, posix.join(paths.links, link))
+    yield* files.symlink(linkTarget(id), posix.join(paths.links, link))
     if (durable)
       yield* Effect.all([files.syncDirectory(paths.overlay), files.syncDirectory(paths.links)], { concurrency: 2 })
   })
@@ -126,8 +141,6 @@ export const makeLayerDirectories = (dependencies: {
         Effect.mapError(ioError("mark layer", id))
       ),
     takeOut: (id) => takeOutIo(id).pipe(Effect.mapError(ioError("take out layer", id))),
-    discard: (trash) =>
-      trash === undefined ? Effect.void : files.removeTree(trash).pipe(Effect.mapError(ioError("remove", trash))),
     lowersAbove: (parent) => lowersAboveIo(parent).pipe(Effect.mapError(ioError("read lower directories of", parent))),
     lowersOf: (id) => lowersOfIo(id).pipe(Effect.mapError(ioError("read lower directories of", id)))
   }

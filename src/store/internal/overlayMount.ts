@@ -1,6 +1,8 @@
 /** Overlay mounts of containers, counted in mountpoints.json as containers/storage does, so podman leaves them alone. */
 import { Effect } from "effect"
 import { posix } from "node:path"
+import { isTemporaryName } from "../../linux/atomicWrite.ts"
+import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Mounts } from "../../linux/Mounts.ts"
 import { ioError, type StoreError, TooManyLayers } from "../StoreError.ts"
@@ -8,6 +10,7 @@ import { makeStoreLock } from "./lockfile.ts"
 import { layerDirectory } from "./paths.ts"
 import { makeRecordFile } from "./recordFile.ts"
 import { changeRecord, mountCodec, newRecord } from "./records.ts"
+import { makeRetried } from "./retried.ts"
 import type { StoreRoot } from "./StoreRoot.ts"
 
 /** mount(2) copies one page of options, a NUL at its end. */
@@ -21,6 +24,7 @@ export interface OverlayMounts {
 }
 
 export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["Service"]) {
+  const files = yield* Files
   const mounts = yield* Mounts
   const { paths, directories } = root
   const file = yield* makeRecordFile(posix.join(paths.runLayersDirectory, "mountpoints.json"), mountCodec, {
@@ -121,6 +125,15 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
       yield* touchStore
     })
   )
+  const sweep = exclusive(() =>
+    Effect.gen(function* () {
+      const names = yield* files.readDirectory(paths.runLayersDirectory)
+      for (const name of names.filter(isTemporaryName)) {
+        yield* files.removeFile(posix.join(paths.runLayersDirectory, name))
+      }
+    }).pipe(Effect.mapError(ioError("remove temporary files in", paths.runLayersDirectory)))
+  )
+  yield* makeRetried("repair of the mounts' records", sweep, { atOnce: true })
   yield* Effect.addFinalizer(() =>
     giveUpHome.pipe(Effect.catchCause((cause) => Effect.logWarning(`cannot unmount ${paths.overlay}`, cause)))
   )

@@ -38,6 +38,8 @@ export const stagedTarSplitPath = (paths: StorePaths, staged: string): string =>
 /** How the names begin that the owner of a part of the staging area uses in `overlay-layers/`. */
 export const stagedPrefix = (part: string): string => `.cricket-${posix.basename(part)}-`
 
+export const isStagedFile = (name: string): boolean => /^\.cricket-[0-9a-f]{32}-/.test(name)
+
 /** A file in a layer's directory that says: Cricket made this layer or was about to remove it. */
 export const MARKER = ".cricket"
 

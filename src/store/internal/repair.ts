@@ -9,7 +9,8 @@ import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Locks } from "../../linux/Locks.ts"
 import { ioError } from "../StoreError.ts"
-import { layerDirectory, MARKER, stagedPrefix } from "./paths.ts"
+import { linkedLayer } from "./layerDirectories.ts"
+import { isStagedFile, layerDirectory, MARKER, stagedPrefix } from "./paths.ts"
 import type { StoreRoot, StoreTransaction } from "./StoreRoot.ts"
 import { unusedLayers } from "./unused.ts"
 
@@ -30,9 +31,10 @@ const staleStaging = Effect.fnUntraced(function* (root: Root, own: string) {
   const files = yield* Files
   const locks = yield* Locks
   const { staging } = root.paths
-  const names = yield* files.readDirectory(staging).pipe(Effect.mapError(ioError("read", staging)))
   const { layersDirectory } = root.paths
+  // Read first: what a living process has there afterwards has its directory in the staging area already.
   const waiting = yield* files.readDirectory(layersDirectory).pipe(Effect.mapError(ioError("read", layersDirectory)))
+  const names = yield* files.readDirectory(staging).pipe(Effect.mapError(ioError("read", staging)))
   for (const name of names) {
     const directory = posix.join(staging, name)
     if (directory === own) continue
@@ -50,9 +52,16 @@ const staleStaging = Effect.fnUntraced(function* (root: Root, own: string) {
       })
     ).pipe(Effect.mapError(ioError("repair", directory)))
   }
+  // A power loss may have taken the directory and left these.
+  for (const file of waiting.filter(
+    (name) => isStagedFile(name) && !names.some((part) => name.startsWith(stagedPrefix(part)))
+  )) {
+    const path = posix.join(layersDirectory, file)
+    yield* files.removeTree(path).pipe(Effect.mapError(ioError("remove", path)))
+  }
 })
 
-/** Marked layers without a record or without a user leave the store; answers where they went. */
+/** Marked layers without a record or without a user leave the store, and short names that lead nowhere. */
 const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTransaction) {
   const files = yield* Files
   const { overlay } = root.paths
@@ -62,17 +71,36 @@ const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTrans
   for (const id of present) {
     if (/^[0-9a-f]{64}$/.test(id) && !recorded.has(id) && (yield* isMarked(root, id))) stray.push(id)
   }
+  const takeOut = (ids: ReadonlyArray<string>) =>
+    Effect.forEach(
+      ids,
+      (layer) =>
+        Effect.andThen(Effect.logInfo("removing a layer that nobody uses", { layer }), root.directories.takeOut(layer)),
+      { discard: true }
+    )
+  // First, because it needs no space on the disk.
+  yield* takeOut(stray)
   const marked = new Set<string>()
   for (const id of unusedLayers(transaction, recorded)) if (yield* isMarked(root, id)) marked.add(id)
   const unused = new Set(unusedLayers(transaction, marked))
   if (unused.size > 0) yield* transaction.saveLayers(transaction.layers.filter((layer) => !unused.has(layer.id)))
-  const trash: Array<string | undefined> = []
-  for (const id of [...stray, ...unused]) {
-    yield* Effect.logInfo("removing a layer that nobody uses", { layer: id })
-    trash.push(yield* root.directories.takeOut(id))
-  }
-  return trash
+  yield* takeOut([...unused])
+  yield* removeStrayLinks(root, new Set(present))
 })
+
+/** Whoever makes a layer's directory or its short name holds the lock. */
+const removeStrayLinks = Effect.fnUntraced(
+  function* (root: Root, present: ReadonlySet<string>) {
+    const files = yield* Files
+    const { links } = root.paths
+    for (const name of yield* files.readDirectory(links)) {
+      const link = posix.join(links, name)
+      const layer = linkedLayer(yield* files.readLink(link))
+      if (layer !== undefined && !present.has(layer)) yield* files.removeFile(link)
+    }
+  },
+  Effect.mapError(ioError("repair", "short names of layers"))
+)
 
 /** Documents of images that were never recorded, and temporary files of replacements that never happened. */
 const strayFiles = Effect.fnUntraced(
@@ -100,9 +128,9 @@ const strayFiles = Effect.fnUntraced(
 
 export const repair = Effect.fn("StoreRoot.repair")(function* (root: Root, own: string) {
   const files = yield* Files
-  const trash = yield* root.exclusive((transaction) =>
+  yield* root.exclusive((transaction) =>
     Effect.andThen(strayFiles(root, transaction), strayIn(root, transaction)).pipe(Effect.provideService(Files, files))
   )
-  yield* Effect.forEach(trash, root.directories.discard, { discard: true })
+  yield* root.trash.empty
   yield* staleStaging(root, own)
 })

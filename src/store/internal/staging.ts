@@ -46,14 +46,8 @@ export const makeStaging = (dependencies: {
       (directory) =>
         Effect.suspend(() => {
           staged.delete(directory)
-          return Effect.andThen(
-            files.removeTree(stagedTarSplitPath(root.paths, directory)),
-            files.removeTree(directory)
-          )
-        }).pipe(
-          // What stays is removed by the repair of the next start.
-          Effect.catchCause((cause) => Effect.logWarning(`cannot remove ${directory}`, cause))
-        )
+          return root.trash.add(stagedTarSplitPath(root.paths, directory))
+        }).pipe(Effect.andThen(root.trash.add(directory)), Effect.andThen(root.trash.empty))
     )
 
   const stage = Effect.fn("ImageStore.stageLayer")(function* <E>(source: LayerSource<E>) {
