@@ -1,6 +1,6 @@
 /** The program: a command line becomes a command; the daemon is one of them. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Effect, Exit, type Runtime } from "effect"
+import { Cause, Effect, Exit, type Runtime, Schema } from "effect"
 import { isMainThread, workerData } from "node:worker_threads"
 import { parseArguments, type Command } from "./cli/arguments.ts"
 import { runConfigCommand, runVersionCommand } from "./cli/commands.ts"
@@ -17,19 +17,29 @@ import { runUnpackWorker } from "./linux/unpack/worker.ts"
 const shutdownLimitMs = 5_000
 
 /** What keeps the log from being written has to be said elsewhere. */
+/** The command line was not understood. */
+class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { problems: Schema.Array(Schema.String) }) {
+  override get message(): string {
+    return this.problems.join("\n")
+  }
+}
+
+const printingFailure = <A, E extends { readonly message: string }, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.tapError(self, ({ message }) => writeStandardError(`cricket: ${message}\n`))
+
 const logTo = (path: string) =>
   openLogFile(path).pipe(
     Effect.tapError(({ message }) => writeStandardError(`cricket: --log ${path} cannot be opened: ${message}\n`))
   )
 
 const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly _tag: "Serve" }>) {
-  const { settings, warnings } = yield* loadSettings(command.sources, readStandardInput)
+  const { settings, warnings } = yield* printingFailure(loadSettings(command.sources, readStandardInput))
   const program = Effect.gen(function* () {
     yield* Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true })
     if (command.withoutEffect.length > 0) {
       yield* Effect.logWarning(`flags without effect: ${command.withoutEffect.join(", ")}`)
     }
-    yield* daemon(settings, {
+    return yield* daemon(settings, {
       environment: process.env,
       architecture: process.arch,
       registriesConf: command.registriesConf,
@@ -38,7 +48,7 @@ const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly 
   })
   const { log_level: level, log_filter: filter } = settings.runtime
   const write = command.logFile === undefined ? undefined : yield* logTo(command.logFile)
-  yield* program.pipe(
+  return yield* program.pipe(
     // Not tapCause: an interrupted fiber passes it by.
     Effect.onExit((exit) => {
       if (Exit.isSuccess(exit)) return Effect.void
@@ -50,26 +60,29 @@ const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly 
   )
 }, Effect.scoped)
 
-const run = (command: Command): Effect.Effect<void, unknown, Files> => {
+/** Why it fails has been printed or logged when it does. */
+const run = Effect.fnUntraced(function* (command: Command) {
   switch (command._tag) {
     case "Serve":
-      return serve(command)
+      return yield* serve(command)
     case "Config":
-      return runConfigCommand({
-        sources: command.sources,
-        defaults: command.defaults,
-        standardInput: readStandardInput,
-        write: writeStandardOutput,
-        writeError: writeStandardError
-      })
+      return yield* printingFailure(
+        runConfigCommand({
+          sources: command.sources,
+          defaults: command.defaults,
+          standardInput: readStandardInput,
+          write: writeStandardOutput,
+          writeError: writeStandardError
+        })
+      )
     case "Version":
-      return runVersionCommand({ json: command.json, write: writeStandardOutput })
+      return yield* runVersionCommand({ json: command.json, write: writeStandardOutput })
     case "Help":
-      return writeStandardOutput(helpText(command.topic))
+      return yield* writeStandardOutput(helpText(command.topic))
     case "Invalid":
-      return Effect.fail(new Error(command.problems.join("\n")))
+      return yield* printingFailure(new UsageError({ problems: command.problems }))
   }
-}
+})
 
 const teardown: Runtime.Teardown = (exit, done) =>
   done(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
@@ -84,15 +97,7 @@ const main = () => {
   }
   // systemctl reload sends it to CRI-O; without a listener it would end the daemon.
   if (command._tag === "Serve") process.on("SIGHUP", () => Effect.runFork(writeStandardError(reloadNotBuilt)))
-  const program = run(command).pipe(
-    Effect.tapError((error) =>
-      command._tag === "Serve" && !(error instanceof Error && error.name === "ConfigError")
-        ? Effect.void
-        : writeStandardError(`cricket: ${error instanceof Error ? error.message : String(error)}\n`)
-    ),
-    Effect.provide(Files.layer)
-  )
-  NodeRuntime.runMain(program, { teardown, disableErrorReporting: true })
+  NodeRuntime.runMain(run(command).pipe(Effect.provide(Files.layer)), { teardown, disableErrorReporting: true })
 }
 
 if (isMainThread) main()

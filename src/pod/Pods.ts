@@ -18,6 +18,40 @@ export interface Snapshot {
   readonly containers: ReadonlyMap<string, ContainerRecord>
 }
 
+/** For "cannot … it: it is Stopping". */
+const verbs: Record<Pod.PodEvent["_tag"] | Container.ContainerEvent["_tag"], string> = {
+  NetworkUp: "make ready",
+  StartFailed: "record the failed start of",
+  StopRequested: "stop",
+  Stopped: "record the stop of",
+  Lost: "record the loss of",
+  Created: "record the creation of",
+  CreateFailed: "record the failed creation of",
+  Started: "start",
+  Exited: "record the exit of"
+}
+
+/**
+ * Ends are true whether or not they can be written: a full disk must not keep what fills it from being stopped. After a
+ * restart they are found again, by exit records and by clients that ask again.
+ */
+const ends: ReadonlySet<string> = new Set<Pod.PodEvent["_tag"] | Container.ContainerEvent["_tag"]>([
+  "StartFailed",
+  "CreateFailed",
+  "StopRequested",
+  "Stopped",
+  "Lost",
+  "Exited"
+])
+
+const evenUnwritten = (what: string, save: Effect.Effect<void, RecordError>): Effect.Effect<void> =>
+  Effect.catch(save, ({ message }) => Effect.logError(`${what} holds although it is not written: ${message}`))
+
+const writing = (
+  { _tag }: Pod.PodEvent | Container.ContainerEvent,
+  save: Effect.Effect<void, RecordError>
+): Effect.Effect<void, RecordError> => (ends.has(_tag) ? evenUnwritten(_tag, save) : save)
+
 /** True for what List* and Status may show. */
 export const listed = (record: PodRecord | ContainerRecord): boolean =>
   record.state._tag !== "Starting" && record.state._tag !== "Creating"
@@ -49,7 +83,7 @@ export class Pods extends Context.Service<
       learned?: Partial<ContainerRecord>
     ) => Effect.Effect<ContainerRecord, ContainerNotFound | WrongState | RecordError>
     /** Takes rows out of the owner's record (pod or container) after their release. Unknown owner: nothing to do. */
-    readonly released: (ownerId: string, rows: ReadonlyArray<Resource>) => Effect.Effect<void, RecordError>
+    readonly released: (ownerId: string, rows: ReadonlyArray<Resource>) => Effect.Effect<void>
     /** The end of a record that holds nothing any more; frees the name. */
     readonly forget: (ownerId: string) => Effect.Effect<void, RecordError>
     /** Waits until the container satisfies the predicate; fails when it goes. */
@@ -113,7 +147,7 @@ export class Pods extends Context.Service<
         yield* lane(record.id)(
           Effect.gen(function* () {
             yield* refuseTakenName(record, current.pods.values())
-            yield* records.beginPod(record)
+            yield* Effect.onError(records.beginPod(record), () => Effect.ignore(records.dropPod(record.id)))
             publishPod(record)
           })
         )
@@ -128,7 +162,7 @@ export class Pods extends Context.Service<
               return yield* new WrongState({ object, action: "create", reason: `the pod is ${owner.state._tag}` })
             }
             yield* refuseTakenName(record, current.containers.values())
-            yield* records.beginContainer(record)
+            yield* Effect.onError(records.beginContainer(record), () => Effect.ignore(records.dropContainer(record.id)))
             publishContainer(record)
           })
         )
@@ -140,11 +174,15 @@ export class Pods extends Context.Service<
             const before = yield* pod(id)
             const next = Pod.transition(before.state, event)
             if (Result.isFailure(next)) {
-              return yield* new WrongState({ object: `pod sandbox ${id}`, action: event._tag, reason: next.failure })
+              return yield* new WrongState({
+                object: `pod sandbox ${id}`,
+                action: verbs[event._tag],
+                reason: next.failure
+              })
             }
             if (next.success === before.state && learned === undefined) return before
             const after: PodRecord = { ...before, ...learned, state: next.success }
-            yield* records.savePod(after)
+            yield* writing(event, records.savePod(after))
             publishPod(after)
             return after
           })
@@ -162,11 +200,15 @@ export class Pods extends Context.Service<
             const before = yield* container(id)
             const next = Container.transition(before.state, event)
             if (Result.isFailure(next)) {
-              return yield* new WrongState({ object: `container ${id}`, action: event._tag, reason: next.failure })
+              return yield* new WrongState({
+                object: `container ${id}`,
+                action: verbs[event._tag],
+                reason: next.failure
+              })
             }
             if (next.success === before.state && learned === undefined) return before
             const after: ContainerRecord = { ...before, ...learned, state: next.success }
-            yield* records.saveContainer(after)
+            yield* writing(event, records.saveContainer(after))
             publishContainer(after)
             return after
           })
@@ -180,15 +222,17 @@ export class Pods extends Context.Service<
         const podId = current.containers.get(ownerId)?.podId ?? ownerId
         yield* lane(podId)(
           Effect.suspend(() => {
+            // Rows that stay on the disk are given back once more after a restart, which changes nothing.
+            const what = `the release of what ${ownerId} held`
             const owningPod = current.pods.get(ownerId)
             if (owningPod !== undefined) {
               const after = { ...owningPod, resources: without(owningPod.resources, rows) }
-              return Effect.map(records.savePod(after), () => publishPod(after))
+              return Effect.map(evenUnwritten(what, records.savePod(after)), () => publishPod(after))
             }
             const owner = current.containers.get(ownerId)
             if (owner === undefined) return Effect.void
             const after = { ...owner, resources: without(owner.resources, rows) }
-            return Effect.map(records.saveContainer(after), () => publishContainer(after))
+            return Effect.map(evenUnwritten(what, records.saveContainer(after)), () => publishContainer(after))
           })
         )
       })

@@ -2,7 +2,7 @@
  * Gives back what pods and containers took: one idempotent, bounded function per kind of resource, used by rollback,
  * removal and recovery alike. What cannot be given back keeps its row and is tried again until it can.
  */
-import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, FiberMap, Layer } from "effect"
+import { Cause, Clock, Context, Data, Duration, Effect, Exit, Fiber, FiberMap, Layer } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Cni } from "../cni/Cni.ts"
 import { Files } from "../linux/Files.ts"
@@ -11,7 +11,7 @@ import { Mounts } from "../linux/Mounts.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import { Jobs } from "./Jobs.ts"
-import { ReleaseFailed, type RecordError } from "./PodError.ts"
+import { ReleaseFailed, ReleaseTimeout } from "./PodError.ts"
 import { Pods } from "./Pods.ts"
 import { describe, type Resource, standsOn } from "./Resource.ts"
 import { releaseRuntime } from "./releaseRuntime.ts"
@@ -27,6 +27,8 @@ const bound: Record<Resource["_tag"], Duration.Duration> = {
   Runtime: Duration.seconds(30)
 }
 
+class TooSlow extends Data.TaggedError("TooSlow")<{ readonly message: string }> {}
+
 /** Milliseconds between attempts in the background: doubled from the first to the last. */
 const retryPauses = { first: 1_000, last: 60_000 }
 
@@ -37,10 +39,7 @@ export class Releases extends Context.Service<
      * Gives back these rows of a pod or container, last taken first, and takes them out of its record. When one fails,
      * those below it wait for it, all others are tried; the first failure is the answer.
      */
-    readonly release: (
-      ownerId: string,
-      rows: ReadonlyArray<Resource>
-    ) => Effect.Effect<void, ReleaseFailed | RecordError>
+    readonly release: (ownerId: string, rows: ReadonlyArray<Resource>) => Effect.Effect<void, ReleaseFailed>
     /** Runs a clean-up; when it fails, goes on with it in the background until it succeeds, one per name. */
     readonly insist: <A, E, R>(name: string, cleanUp: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     /** The background part of that alone, for a clean-up that has just failed. */
@@ -99,7 +98,7 @@ export class Releases extends Context.Service<
             releaseOne(resource).pipe(
               Effect.timeoutOrElse({
                 duration: bound[resource._tag],
-                orElse: () => Effect.fail(new Error(`not done in ${Duration.format(bound[resource._tag])}`))
+                orElse: () => Effect.fail(new ReleaseTimeout({ limit: Duration.format(bound[resource._tag]) }))
               })
             )
           )

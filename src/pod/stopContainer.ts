@@ -28,7 +28,7 @@ const untilDeadline = Effect.fnUntraced(function* (id: string) {
       id,
       (container) => container.state._tag !== "Stopping" || container.state.deadlineMs < state.deadlineMs
     )
-    yield* Effect.raceFirst(Effect.sleep(endMs - nowMs), nearer)
+    yield* Effect.timeoutOption(nearer, endMs - nowMs)
   }
 })
 

@@ -36,6 +36,35 @@ describe("Pods", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("a full disk does not keep anything from being stopped, but from being started", () => {
+    const { host, layer } = setUp()
+    host.diskFull = true
+    return Effect.gen(function* () {
+      const pods = yield* Pods
+      const created = { _tag: "Created", pid: 1, startTime: 2 } as const
+      yield* pods.adopt([podRecord()], [containerRecord({ state: created })])
+      const error = yield* Effect.flip(pods.moveContainer(containerId, { _tag: "Started", atNs: 1n }))
+      assert.strictEqual(error._tag, "RecordError")
+      yield* pods.move(podId, { _tag: "StopRequested" })
+      yield* pods.moveContainer(containerId, { _tag: "StopRequested", deadlineMs: 5 })
+      const exit = { _tag: "Exited", exitCode: 0, finishedAtNs: 9n, reason: "Completed", message: "" } as const
+      yield* pods.moveContainer(containerId, exit)
+      yield* pods.move(podId, { _tag: "Stopped" })
+      assert.strictEqual((yield* pods.container(containerId)).state._tag, "Exited")
+      assert.strictEqual((yield* pods.pod(podId)).state._tag, "NotReady")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a refused change says in words what cannot be done, and why", () => {
+    const { layer } = setUp()
+    return Effect.gen(function* () {
+      const pods = yield* Pods
+      yield* pods.adopt([podRecord()], [containerRecord()])
+      const error = yield* Effect.flip(pods.moveContainer(containerId, { _tag: "Started", atNs: 1n }))
+      assert.strictEqual(error.message, `cannot start container ${containerId}: it is Running`)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("refuses a taken name with its holder's id, and frees it when the holder is forgotten", () => {
     const { layer } = setUp()
     const other = "b".repeat(64)
