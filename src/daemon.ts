@@ -159,4 +159,4 @@ const serveCri = Effect.gen(function* () {
 })
 
 export const daemon = (settings: SettingsShape, options: DaemonOptions) =>
-  serveCri.pipe(Effect.scoped, Effect.provide(services(settings, options)), Effect.provide(seam))
+  serveCri.pipe(Effect.scoped, Effect.provide(services(settings, options).pipe(Layer.provideMerge(seam))))

@@ -15,6 +15,8 @@ import { parseToml } from "./toml/parse.ts"
 export const defaultConfigFile = "/etc/crio/crio.conf"
 export const defaultConfigDirectory = "/etc/crio/crio.conf.d"
 export const standardInputPath = "/dev/stdin"
+/** Names a file without content, as with every other program. */
+const nothingPath = "/dev/null"
 
 export interface ConfigSources {
   readonly file: string
@@ -70,7 +72,12 @@ const readMain = Effect.fnUntraced(function* (
   standardInput: Effect.Effect<string, LinuxError>
 ) {
   const files = yield* Files
-  const text = sources.file === standardInputPath ? standardInput : files.readText(sources.file)
+  const text =
+    sources.file === standardInputPath
+      ? standardInput
+      : sources.file === nothingPath
+        ? Effect.succeed("")
+        : files.readText(sources.file)
   return yield* Effect.match(text, {
     onSuccess: (content) => decodeText(sources.file, content),
     onFailure: (error) =>

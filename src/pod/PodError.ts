@@ -40,7 +40,7 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
   reason: Schema.String
 }) {
   override get message(): string {
-    return `${this.field}: ${this.reason}`
+    return `invalid request: ${this.field}: ${this.reason}`
   }
 }
 
@@ -75,6 +75,13 @@ export class StepFailed extends Schema.TaggedError<StepFailed>()("StepFailed", {
   override get message(): string {
     const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
     return `${this.object}: ${this.step}: ${text}`
+  }
+}
+
+/** A release took longer than it may: what it waits for has a fault of its own. */
+export class ReleaseTimeout extends Schema.TaggedError<ReleaseTimeout>()("ReleaseTimeout", { limit: Schema.String }) {
+  override get message(): string {
+    return `not done in ${this.limit}`
   }
 }
 

@@ -2,7 +2,7 @@
  * Gives back what pods and containers took: one idempotent, bounded function per kind of resource, used by rollback,
  * removal and recovery alike. What cannot be given back keeps its row and is tried again until it can.
  */
-import { Cause, Clock, Context, Data, Duration, Effect, Exit, Fiber, FiberMap, Layer } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, FiberMap, Layer } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Cni } from "../cni/Cni.ts"
 import { Files } from "../linux/Files.ts"
@@ -26,8 +26,6 @@ const bound: Record<Resource["_tag"], Duration.Duration> = {
   Layer: Duration.seconds(60),
   Runtime: Duration.seconds(30)
 }
-
-class TooSlow extends Data.TaggedError("TooSlow")<{ readonly message: string }> {}
 
 /** Milliseconds between attempts in the background: doubled from the first to the last. */
 const retryPauses = { first: 1_000, last: 60_000 }
