@@ -29,11 +29,9 @@ export interface FailedRun {
   readonly plan: FaultPlan | undefined
   readonly title: string
   readonly failures: ReadonlyArray<string>
-  readonly log: ReadonlyArray<string>
 }
 
 export interface Report {
-  readonly reference: RunResult
   readonly failed: ReadonlyArray<FailedRun>
   readonly planned: number
   readonly runs: number
@@ -116,7 +114,6 @@ export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> =>
   }
   let runs = 0
   const report = (planned: number): Report => ({
-    reference,
     failed,
     planned,
     runs,
@@ -125,7 +122,7 @@ export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> =>
     runsBy
   })
   if (failures.length > 0) {
-    failed.push({ plan: undefined, title: "the run without faults", failures, log: reference.log })
+    failed.push({ plan: undefined, title: "the run without faults", failures })
     return report(0)
   }
   const plans = plansFor(reference.records, options)
@@ -143,11 +140,30 @@ export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> =>
     row.set(plan.fault.kind, (row.get(plan.fault.kind) ?? 0) + 1)
     runsBy.set(step, row)
     if (result.failures.length > 0) {
-      failed.push({ plan, title: describePlan(plan, result.struck), failures: result.failures, log: result.log })
+      failed.push({ plan, title: describePlan(plan, result.struck), failures: result.failures })
       if (failed.length >= (options.maxFailures ?? 20)) break
     }
   }
   return report(plans.length)
+}
+
+/** The reports of all shards as one. */
+export const mergeReports = (reports: ReadonlyArray<Report>): Report => {
+  const runsBy = new Map<string, Map<FaultKind, number>>()
+  for (const [step, counts] of reports.flatMap((report) => [...report.runsBy])) {
+    const row = runsBy.get(step) ?? new Map<FaultKind, number>()
+    for (const [kind, count] of counts) row.set(kind, (row.get(kind) ?? 0) + count)
+    runsBy.set(step, row)
+  }
+  const sum = (count: (report: Report) => number) => reports.reduce((total, report) => total + count(report), 0)
+  return {
+    failed: reports.flatMap(({ failed }) => failed),
+    planned: sum(({ planned }) => planned),
+    runs: sum(({ runs }) => runs),
+    wallMs: Math.max(...reports.map(({ wallMs }) => wallMs)),
+    points: reports[0]?.points ?? new Map(),
+    runsBy
+  }
 }
 
 /** The points and runs by step as a table of text; `replay` makes the command that repeats a failed run. */
