@@ -11,7 +11,7 @@ export interface Trash {
   readonly empty: Effect.Effect<void>
 }
 
-export const makeTrash = Effect.fnUntraced(function* (files: Files["Service"]) {
+export const makeTrash = Effect.fnUntraced(function* (files: Pick<Files["Service"], "removeTree">) {
   const waiting = new Set<string>()
   const inHand = new Set<string>()
 
