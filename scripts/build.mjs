@@ -1,5 +1,6 @@
 // Bundles src/main.ts into dist/cricket.js: one minified ES module. Native code (koffi) stays a package beside it.
-import { mkdirSync, renameSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, renameSync, rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { rolldown } from "rolldown"
 
@@ -17,11 +18,27 @@ const withoutUnreached = {
   load: (id) => (id.startsWith("\0unreached:") ? "export default {}" : null)
 }
 
+/**
+ * An ES import of a module of Node's own asks for each of its exports, and some of them load much when asked: node:http's
+ * WebSocket loads undici, node:crypto's webcrypto that API. Asked for by name, only what is named is loaded: 20 ms and
+ * 3 MiB less at every start.
+ */
+const builtinsByName = {
+  name: "builtins-by-name",
+  renderChunk: (code) => {
+    const imported = /\bimport\s*(?:\*\s*as\s+([\w$]+)|\{([^}]*)\})\s*from\s*("node:[^"]+")/g
+    return code.replace(imported, (_, whole, names, module) => {
+      const bound = whole ?? `{${names.replaceAll(/\s+as\s+/g, ":")}}`
+      return `const ${bound}=process.getBuiltinModule(${module})`
+    })
+  }
+}
+
 const bundle = await rolldown({
   input: `${top}/src/main.ts`,
   platform: "node",
   external: ["koffi"],
-  plugins: [withoutUnreached],
+  plugins: [withoutUnreached, builtinsByName],
   logLevel: "warn"
 })
 // Replaced in one step: a daemon that starts meanwhile finds the old bundle or the new one.
@@ -36,3 +53,7 @@ await bundle.write({
 })
 await bundle.close()
 renameSync(unfinished, `${top}/dist/cricket.js`)
+// Compiled once here, so that not even the first start compiles. Caches of earlier bundles are of no use.
+rmSync(`${top}/dist/.compile-cache`, { recursive: true, force: true })
+const { status } = spawnSync(`${top}/bin/cricket`, ["version"], { stdio: ["ignore", "ignore", 2] })
+if (status !== 0) throw new Error("the bundle does not run (bin/cricket version)")

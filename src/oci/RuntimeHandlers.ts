@@ -130,14 +130,25 @@ export class RuntimeHandlers extends Context.Service<
           const reason = `default_runtime is not one of the configured handlers ${Object.keys(table.runtimes).join(", ")}`
           return yield* new RuntimeHandlerInvalid({ handler: table.default_runtime, reason })
         }
-        const handlers = [yield* resolve(table, table.default_runtime, configured)]
-        for (const [name, entry] of Object.entries(table.runtimes)) {
-          if (name === table.default_runtime) continue
-          yield* resolve(table, name, entry).pipe(
-            Effect.tap((handler) => Effect.sync(() => handlers.push(handler))),
-            Effect.catchTag("RuntimeHandlerInvalid", ({ message }) => Effect.logWarning(`${message}; it is left out`))
-          )
-        }
+        const others = Object.entries(table.runtimes).filter(([name]) => name !== table.default_runtime)
+        const [first, rest] = yield* Effect.all(
+          [
+            resolve(table, table.default_runtime, configured),
+            Effect.forEach(
+              others,
+              ([name, entry]) =>
+                resolve(table, name, entry).pipe(
+                  Effect.map((handler) => [handler]),
+                  Effect.catchTag("RuntimeHandlerInvalid", ({ message }) =>
+                    Effect.as(Effect.logWarning(`${message}; it is left out`), [])
+                  )
+                ),
+              { concurrency: 4 }
+            )
+          ],
+          { concurrency: 2 }
+        )
+        const handlers = [first, ...rest.flat()]
         const byName = new Map(handlers.map((handler) => [handler.name, handler]))
         const get = Effect.fn("RuntimeHandlers.get")(function* (name: string) {
           const handler = byName.get(name === "" ? table.default_runtime : name)

@@ -97,9 +97,9 @@ const run = Effect.fnUntraced(
 
 /** undefined when the program does not answer `--version` as OCI runtimes do. */
 export const probeRuntime = Effect.fnUntraced(function* (path: string) {
-  const identity = parseVersion((yield* run(path, "--version")) ?? "")
+  const [version, answered] = yield* Effect.all([run(path, "--version"), run(path, "features")], { concurrency: 2 })
+  const identity = parseVersion(version ?? "")
   if (identity === undefined) return undefined
-  const answered = yield* run(path, "features")
   const features =
     (answered === undefined ? undefined : parseFeatures(answered)) ?? featuresByVersion(identity.kind, identity.version)
   return { ...identity, features } satisfies Probe
