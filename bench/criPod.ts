@@ -54,7 +54,7 @@ export const criPod = (
   }
 }
 
-const answers = (path: string): Promise<boolean> =>
+const listens = (path: string): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connectSocket(path)
     socket.once("connect", () => {
@@ -63,6 +63,12 @@ const answers = (path: string): Promise<boolean> =>
     })
     socket.once("error", () => resolve(false))
   })
+
+const answered = (call: Promise<unknown>): Promise<boolean> =>
+  call.then(
+    () => true,
+    () => false
+  )
 
 export interface DaemonProgram {
   readonly argv: readonly [string, ...ReadonlyArray<string>]
@@ -92,12 +98,13 @@ export const makeDaemon = ({ argv: [program, ...args], socket, log }: DaemonProg
     await once(output, "open")
     const begun = performance.now()
     child = spawn(program, args, { stdio: ["ignore", output, output], detached: true })
-    while (!(await answers(socket))) {
+    const version = client.version
+    // A daemon may listen before it can answer.
+    while (!(await listens(socket)) || !(await answered(version({})))) {
       if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}; its log is ${log}`)
       if (performance.now() - begun > startLimit) throw new Error(`${program} does not answer; its log is ${log}`)
       await sleep(1)
     }
-    await client.version({})
     const took = performance.now() - begun
     output.close()
     return took
