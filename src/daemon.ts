@@ -130,17 +130,20 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
   )
 }
 
-/** Serves until it is interrupted. Containers go on without it. */
-const serveCri = Effect.gen(function* () {
-  const { crio, api } = yield* Settings
+/** Before anything is looked at or repaired below it. */
+const lockRoot = Effect.fnUntraced(function* (root: string) {
   const files = yield* Files
   const locks = yield* Locks
+  yield* files.makeDirectory(`${root}/cricket`, { mode: 0o700, recursive: true })
+  const lock = yield* locks.tryAcquire(`${root}/cricket/daemon.lock`, "write")
+  if (Option.isNone(lock)) return yield* new RootInUse({ root })
+})
+
+/** Serves until it is interrupted. Containers go on without it. */
+const serveCri = Effect.gen(function* () {
+  const { api } = yield* Settings
   const jobs = yield* Jobs
   const readiness = yield* Readiness
-
-  yield* files.makeDirectory(`${crio.root}/cricket`, { mode: 0o700, recursive: true })
-  const lock = yield* locks.tryAcquire(`${crio.root}/cricket/daemon.lock`, "write")
-  if (Option.isNone(lock)) return yield* new RootInUse({ root: crio.root })
 
   const grpc = yield* makeServices(handlers, { maxResponseBytes: api.grpc_max_send_msg_size })
   const http = yield* makeRequestListener(makeRouter({ "/debug/waits": debugWaits(jobs.list) }))
@@ -159,4 +162,8 @@ const serveCri = Effect.gen(function* () {
 })
 
 export const daemon = (settings: SettingsShape, options: DaemonOptions) =>
-  serveCri.pipe(Effect.scoped, Effect.provide(services(settings, options).pipe(Layer.provideMerge(seam))))
+  lockRoot(settings.crio.root).pipe(
+    Effect.andThen(Effect.provide(serveCri, services(settings, options))),
+    Effect.scoped,
+    Effect.provide(seam)
+  )

@@ -28,7 +28,8 @@ export const MountRecord = Schema.Struct({
   selinuxRelabel: Schema.Boolean,
   /** CRI MountPropagation. */
   propagation: Schema.Int,
-  recursiveReadOnly: Schema.Boolean
+  recursiveReadOnly: Schema.Boolean,
+  mountOptions: Schema.Array(Schema.String)
 })
 
 export const ContainerRecord = Schema.Struct({

@@ -89,7 +89,8 @@ export const planContainer = Effect.fn("planContainer")(function* (
       readonly: mount.readonly,
       selinuxRelabel: mount.selinuxRelabel,
       propagation: mount.propagation,
-      recursiveReadOnly: mount.recursiveReadOnly
+      recursiveReadOnly: mount.recursiveReadOnly,
+      mountOptions: mount.mountOptions
     })),
     limits: recordedLimits(config.linux?.resources),
     user: { uid: 0, gid: 0, groups: [] },

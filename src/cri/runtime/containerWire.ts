@@ -60,7 +60,7 @@ const toMount = (mount: ContainerRecord["mounts"][number]): Mount => ({
   recursiveReadOnly: mount.recursiveReadOnly,
   image: undefined,
   imageSubPath: "",
-  mountOptions: []
+  mountOptions: [...mount.mountOptions]
 })
 
 const toResources = ({ limits }: ContainerRecord): ContainerResources | undefined =>

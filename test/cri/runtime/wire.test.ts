@@ -70,7 +70,8 @@ describe("containers on the wire", () => {
       readonly: false,
       selinuxRelabel: true,
       propagation: 1,
-      recursiveReadOnly: false
+      recursiveReadOnly: false,
+      mountOptions: []
     }
     const [echoed] = toContainerStatus(containerRecord({ mounts: [mount] })).mounts
     assert.isDefined(echoed)
