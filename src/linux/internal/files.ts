@@ -1,6 +1,6 @@
 /** Files on the real host, by node:fs where that is enough and by the C library where the path is not to be trusted. */
 import { Effect } from "effect"
-import { constants, type Dirent, type Stats } from "node:fs"
+import { constants, type Dirent, fstatSync, type Stats } from "node:fs"
 import * as fs from "node:fs/promises"
 import { posix } from "node:path"
 import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
@@ -47,9 +47,10 @@ const openFlags: Readonly<Record<OpenMode, number>> = {
   append: O_RDWR | O_NOFOLLOW | O_APPEND
 }
 
+/** The umask, or an access list of the directory, may have cut the permissions. */
 const exactly = async (file: fs.FileHandle, permissions: number): Promise<fs.FileHandle> => {
   try {
-    await file.chmod(permissions)
+    if ((fstatSync(file.fd).mode & 0o7777) !== permissions) await file.chmod(permissions)
     return file
   } catch (error) {
     await file.close()
@@ -58,7 +59,7 @@ const exactly = async (file: fs.FileHandle, permissions: number): Promise<fs.Fil
 }
 
 const createFile = async (path: string, flags: number, permissions: number) =>
-  exactly((await openRegular(path, flags | O_CREAT | O_EXCL, permissions)).file, permissions)
+  exactly(await fs.open(path, flags | O_CREAT | O_EXCL, permissions), permissions)
 
 const openFile = async (path: string, mode: OpenMode, permissions: number): Promise<fs.FileHandle> => {
   const flags = openFlags[mode]

@@ -1,5 +1,5 @@
 /** Whole files: regular ones and those that procfs, sysfs and cgroupfs make up while they are read (size 0). */
-import { constants } from "node:fs"
+import { constants, fstatSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { Refused } from "./attempt.ts"
 
@@ -14,7 +14,8 @@ export const openRegular = async (
 ): Promise<{ readonly file: FileHandle; readonly size: number }> => {
   const file = await open(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, permissions)
   try {
-    const stat = await file.stat()
+    // The kernel has the inode at hand; a thread of the pool would cost more than the call.
+    const stat = fstatSync(file.fd)
     if (stat.isDirectory()) throw new Refused("EISDIR", "is a directory")
     if (!stat.isFile()) throw new Refused("EINVAL", "is a special file")
     return { file, size: stat.size }
