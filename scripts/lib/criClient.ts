@@ -80,7 +80,10 @@ const callsOf = (client: Client, definition: ServiceDefinition) =>
 
 export const connect = (socketPath: string): CriClient => {
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": 80 << 20
+    "grpc.max_receive_message_length": 80 << 20,
+    // A daemon that starts is there after some 300 ms: the default would come back after a second.
+    "grpc.initial_reconnect_backoff_ms": 20,
+    "grpc.max_reconnect_backoff_ms": 1000
   })
   return Object.fromEntries([
     ...loadServices().flatMap((service) => callsOf(client, service)),
