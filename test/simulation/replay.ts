@@ -1,12 +1,13 @@
-/** `node test/simulation/replay.ts PLAN [retry|cleanup]`: one run of the pod's walk with its log and its findings. */
+/** `node test/simulation/replay.ts PLAN [retry|cleanup] [WALK]`: one run of the pod's walk with its log and its findings. */
 import type { FaultPlan } from "../world/Calls.ts"
 import { describePlan, runScenario } from "../world/Simulation.ts"
-import { podWalk } from "./support/podWalk.ts"
+import { podWalk, type WalkOptions } from "./support/podWalk.ts"
 
-const [text = "null", after = "retry"] = process.argv.slice(2)
+const [text = "null", after = "retry", walkText = "{}"] = process.argv.slice(2)
 const plan = JSON.parse(text) as FaultPlan | null
-const { held } = await runScenario(podWalk())
-const result = await runScenario(podWalk(), {
+const walk = JSON.parse(walkText) as WalkOptions
+const { held } = await runScenario(podWalk(walk))
+const result = await runScenario(podWalk(walk), {
   accepted: held,
   after: after === "cleanup" ? "cleanup" : "retry",
   ...(plan === null ? {} : { plan })

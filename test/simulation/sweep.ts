@@ -1,12 +1,15 @@
-/** `node test/simulation/sweep.ts KIND,KIND… [retry|cleanup]`: a part of the suite, with everything it finds. */
+/**
+ * `node test/simulation/sweep.ts KIND,KIND… [OPTIONS]`: a part of the suite or more than it, with everything it finds.
+ * The options are JSON: `{"after":"cleanup","when":["after"],"walk":{"handler":"runc"}}`.
+ */
 import { formatReport, type FaultKind } from "../world/exhaust.ts"
 import { replayCommand, sweep, type SweepOptions } from "./support/sweep.ts"
 
-const [kinds = "", after] = process.argv.slice(2)
+const [kinds = "", more = "{}"] = process.argv.slice(2)
 const options: SweepOptions = {
   kinds: kinds.split(",") as ReadonlyArray<FaultKind>,
-  after: after === "cleanup" ? "cleanup" : "retry",
-  maxFailures: Number.POSITIVE_INFINITY
+  maxFailures: Number.POSITIVE_INFINITY,
+  ...(JSON.parse(more) as SweepOptions)
 }
 const report = await sweep(options)
 process.stdout.write(`${formatReport(report, replayCommand(options))}\n`)

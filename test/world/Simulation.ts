@@ -104,13 +104,15 @@ class Run<S> {
   }
 
   async whole(): Promise<void> {
-    const { calls } = this.world
+    const { calls, engine } = this.world
     calls.armed = true
     const started = await this.ensureDaemon()
     // The daemon has been running for a while: what its start wrote, directories above all, has reached the disk.
     this.world.settle()
     if (started) await this.steps()
     calls.armed = false
+    // A client that gives up cleans up at its next turn: what is finished behind its back is listed by then.
+    if (this.options.after === "cleanup") await engine.run(() => false, engine.nowUs + retryPause * 1_000_000)
     if (await this.ensureDaemon()) await this.cleanUp()
     await this.lookAround()
   }

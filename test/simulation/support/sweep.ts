@@ -2,10 +2,13 @@
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
 import { mergeReports, type ExhaustOptions, type Report } from "../../world/exhaust.ts"
+import type { WalkOptions } from "./podWalk.ts"
 
-export type SweepOptions = Omit<ExhaustOptions<never>, "make" | "shard">
+export interface SweepOptions extends Omit<ExhaustOptions<never>, "make"> {
+  readonly walk?: WalkOptions
+}
 
-const runShard = (workerData: Omit<ExhaustOptions<never>, "make">): Promise<Report> =>
+const runShard = (workerData: SweepOptions): Promise<Report> =>
   new Promise((resolve, reject) => {
     // Plain Node, without what a test runner adds to its own processes.
     const worker = new Worker(new URL("sweepWorker.ts", import.meta.url), { workerData, execArgv: [], env: {} })
@@ -21,6 +24,6 @@ export const sweep = async (options: SweepOptions): Promise<Report> => {
 }
 
 export const replayCommand =
-  ({ after = "retry" }: SweepOptions) =>
+  ({ after = "retry", walk }: SweepOptions) =>
   (plan: string): string =>
-    `node test/simulation/replay.ts '${plan}' ${after}`
+    `node test/simulation/replay.ts '${plan}' ${after}${walk === undefined ? "" : ` '${JSON.stringify(walk)}'`}`

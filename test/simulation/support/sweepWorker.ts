@@ -4,4 +4,5 @@ import { exhaust } from "../../world/exhaust.ts"
 import { podWalk } from "./podWalk.ts"
 import type { SweepOptions } from "./sweep.ts"
 
-parentPort?.postMessage(await exhaust({ make: podWalk(), ...(workerData as SweepOptions) }))
+const { walk, ...options } = workerData as SweepOptions
+parentPort?.postMessage(await exhaust({ make: podWalk(walk), ...options }))
