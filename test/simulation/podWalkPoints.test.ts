@@ -31,6 +31,7 @@ const everyPoint = (title: string, options: SweepOptions & { readonly kinds: Rea
 
 everyPoint("a pod's walk with a fault at every point", {
   kinds: ["fail", "interrupt", "cancel", "terminate", "crash", "exit", "kill"],
+  when: ["before", "after"],
   maxFailures: 50
 })
 
