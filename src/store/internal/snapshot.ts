@@ -51,13 +51,13 @@ export const epochMillis = (time: string): number =>
 
 type ReadItem<E> = (imageId: string, item: string) => Effect.Effect<Uint8Array, E>
 
-/** None for an image that cannot be used: its layers or its config are not there or not what they must be. */
+/** None for an image whose config is not what it must be; fails when the disk does not say. */
 const readConfig = Effect.fnUntraced(function* <E>(record: ImageRecord, read: ReadItem<E>) {
   const item = configItem(record)
   if (item === undefined) return Option.none<ImageConfig>()
-  const bytes = yield* Effect.option(read(record.id, item))
-  if (Option.isNone(bytes) || digestOf(bytes.value) !== item) return Option.none<ImageConfig>()
-  return Result.getSuccess(parseImageConfig(bytes.value))
+  const bytes = yield* read(record.id, item)
+  if (digestOf(bytes) !== item) return Option.none<ImageConfig>()
+  return Result.getSuccess(parseImageConfig(bytes))
 })
 
 const sizeOf = (record: ImageRecord, chain: ReadonlyArray<LayerRecord>): number => {
@@ -89,7 +89,8 @@ export const emptyView: StoreView = { snapshot: indexed([]), chains: new Map() }
 
 /**
  * The view of new records. Images that did not change stay the same objects, and when none did so does the snapshot;
- * the configs of images already known are not read again.
+ * the configs of images already known are not read again. Not complete when a config could not be read: worth another
+ * look, though the records stay as they are.
  */
 export const buildView = Effect.fnUntraced(function* <E>(
   records: { readonly images: ReadonlyArray<ImageRecord>; readonly layers: ReadonlyArray<LayerRecord> },
@@ -98,6 +99,7 @@ export const buildView = Effect.fnUntraced(function* <E>(
 ) {
   const layers = new Map(records.layers.map((layer) => [layer.id, layer]))
   const images: Array<StoredImage> = []
+  let complete = true
   for (const record of records.images) {
     const chain = chainOf(layers, record.layer)
     const base = chain.at(-1)
@@ -107,7 +109,15 @@ export const buildView = Effect.fnUntraced(function* <E>(
       continue
     }
     const before = previous.snapshot.byId.get(record.id)
-    const config = before === undefined ? yield* readConfig(record, read) : Option.some(before.config)
+    const config =
+      before === undefined
+        ? yield* readConfig(record, read).pipe(
+            Effect.catch(() => {
+              complete = false
+              return Effect.succeed(Option.none<ImageConfig>())
+            })
+          )
+        : Option.some(before.config)
     if (Option.isNone(config)) {
       yield* Effect.logDebug("image left out: its config cannot be read", { image: record.id })
       continue
@@ -125,8 +135,9 @@ export const buildView = Effect.fnUntraced(function* <E>(
   }
   const old = previous.snapshot.images
   const unchanged = images.length === old.length && images.every((image, index) => image === old[index])
-  return {
+  const view: StoreView = {
     snapshot: unchanged ? previous.snapshot : indexed(images),
     chains: chainsOf(records.layers)
-  } satisfies StoreView
+  }
+  return { view, complete }
 })

@@ -25,8 +25,8 @@ export const makeViews = Effect.fnUntraced(function* <E>(
       if (records.images === seen?.images && records.layers === seen.layers) return
       const previous = yield* SubscriptionRef.get(view)
       const next = yield* buildView(records, previous, readItem)
-      seen = records
-      yield* SubscriptionRef.set(view, next)
+      seen = next.complete ? records : undefined
+      yield* SubscriptionRef.set(view, next.view)
     })
   )
 
