@@ -56,9 +56,9 @@ export const launchMonitor = Effect.fnUntraced(function* (
     yield* child.close(startFd)
 
     const line = yield* asMonitorFailure(firstLine(child.output(syncFd)))
-    const exit = yield* child.exit
-    const said = yield* complaint.words
     if (line === "") {
+      const exit = yield* child.exit
+      const said = yield* complaint.words
       const end = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`
       return yield* monitorFailure(`conmon ended without a report (${end})${said === "" ? "" : `: ${said}`}`)
     }
@@ -66,13 +66,15 @@ export const launchMonitor = Effect.fnUntraced(function* (
     switch (report._tag) {
       case "Created":
         return report.pid
-      case "Refused":
+      case "Refused": {
+        const detail = report.message || (yield* complaint.words) || "failed without a message"
         return yield* ConmonError.make({
           kind: "Runtime",
           operation: "create",
           containerId,
-          reason: `${request.runtimePath}: ${report.message || said || "failed without a message"}`
+          reason: `${request.runtimePath}: ${detail}`
         })
+      }
       case "Malformed":
         return yield* monitorFailure(`conmon reported ${JSON.stringify(report.text.slice(0, 200))}`)
     }
