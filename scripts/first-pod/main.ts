@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -131,10 +131,14 @@ const untilSignal = (): Promise<void> =>
   })
 
 const main = async (): Promise<void> => {
-  // A network of our own starts without loopback; libcni's record of attachments is to be our own as well.
+  // A network of our own starts without loopback.
   execFileSync("ip", ["link", "set", "lo", "up"])
   const directory = mkdtempSync(`${tmpdir()}/cricket-`)
   execFileSync("mount", ["-t", "tmpfs", "-o", "mode=0711", "cricket", directory])
+  // libcni's record of attachments has one place on every host: in these namespaces it is ours.
+  const ownRecords = !existsSync("/var/lib/cni")
+  mkdirSync("/var/lib/cni", { recursive: true })
+  execFileSync("mount", ["-t", "tmpfs", "cni", "/var/lib/cni"])
   const steps = new Steps(json ? () => {} : (line) => process.stdout.write(`${line}\n`))
   let daemon: RunningDaemon | undefined
   try {
@@ -173,6 +177,8 @@ const main = async (): Promise<void> => {
       await removeAllPods(daemon).catch((error: unknown) => process.stderr.write(`${String(error)}\n`))
       await daemon.stop()
     }
+    spawnSync("umount", ["-l", "/var/lib/cni"])
+    if (ownRecords) rmdirSync("/var/lib/cni")
     spawnSync("umount", ["-l", directory])
     rmSync(directory, { recursive: true, force: true })
   }
