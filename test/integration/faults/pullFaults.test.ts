@@ -1,5 +1,7 @@
 /** A registry that fails, stalls, or during whose answer the daemon is stopped or killed: nothing half-made stays. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
 import { FaultTable } from "./FaultTable.ts"
@@ -10,9 +12,9 @@ const reference = "registry.example/team/app:v1"
 const table = new FaultTable()
 let site: Site
 let registry: FaultyRegistry
+const layout = mkdtempSync(`${tmpdir()}/cricket-pull-faults-`)
 
 beforeAll(async () => {
-  const layout = `/tmp/cricket-pull-faults-${process.pid}`
   makeBusyboxImage({ directory: layout, page: "pulled\n", name: reference })
   registry = new FaultyRegistry(layout, () => site.daemon.process.kill("SIGKILL"))
   const port = await registry.listen()
@@ -28,6 +30,7 @@ beforeAll(async () => {
 afterAll(async () => {
   registry?.close()
   await site?.end()
+  rmSync(layout, { recursive: true, force: true })
   table.print()
 }, 60_000)
 
