@@ -11,7 +11,7 @@ const say = (text) => process.stderr.write(`${text}\n`)
 
 /** Debian packages by what needs them. */
 const debian = {
-  run: ["conmon", "crun", "containernetworking-plugins", "iptables", "busybox", "ca-certificates"],
+  run: ["conmon", "crun", "containernetworking-plugins", "iptables", "iproute2", "busybox", "ca-certificates"],
   test: [
     "runc",
     "docker-registry",
@@ -19,7 +19,6 @@ const debian = {
     "podman",
     "containerd",
     "nginx-light",
-    "iproute2",
     "procps",
     "apache2-utils",
     "openssl",
