@@ -25,6 +25,7 @@ import { Locks } from "./linux/Locks.ts"
 import { Mounts } from "./linux/Mounts.ts"
 import { Namespaces } from "./linux/Namespaces.ts"
 import { Processes } from "./linux/Processes.ts"
+import { systemPath } from "./model/SystemPath.ts"
 import { ContainerSpecs } from "./oci/ContainerSpecs.ts"
 import { HostFacts } from "./oci/HostFacts.ts"
 import { OciRuntime } from "./oci/OciRuntime.ts"
@@ -70,8 +71,6 @@ const seam = Layer.mergeAll(
   httpTransport
 )
 
-const programPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 /** The floors of the house, each on the ones below; the seam is left open. */
 export const services = (settings: SettingsShape, options: DaemonOptions) => {
   const { crio, runtime, network } = settings
@@ -87,7 +86,7 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
     defaultNetwork: network.cni_default_network,
     statusGraceMs: Duration.toMillis(network.cni_status_grace_period),
     pluginDirectories: [...(network.plugin_dir === "" ? [] : [network.plugin_dir]), ...network.plugin_dirs],
-    environment: { PATH: programPath },
+    environment: { PATH: systemPath },
     cacheDirectory: "/var/lib/cni"
   })
   const oci = Layer.mergeAll(

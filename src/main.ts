@@ -16,7 +16,6 @@ import { runUnpackWorker } from "./linux/unpack/worker.ts"
 /** After the first signal; containers go on, what the daemon was doing is undone or found by the next start. */
 const shutdownLimitMs = 5_000
 
-/** What keeps the log from being written has to be said elsewhere. */
 /** The command line was not understood. */
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { problems: Schema.Array(Schema.String) }) {
   override get message(): string {
@@ -27,6 +26,7 @@ class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { proble
 const printingFailure = <A, E extends { readonly message: string }, R>(self: Effect.Effect<A, E, R>) =>
   Effect.tapError(self, ({ message }) => writeStandardError(`cricket: ${message}\n`))
 
+/** What keeps the log from being written has to be said elsewhere. */
 const logTo = (path: string) =>
   openLogFile(path).pipe(
     Effect.tapError(({ message }) => writeStandardError(`cricket: --log ${path} cannot be opened: ${message}\n`))

@@ -2,8 +2,7 @@
 import { Effect } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Processes } from "../linux/Processes.ts"
-
-const SIGKILL = 9
+import { SIGKILL } from "../model/Signal.ts"
 
 /** Succeeds when nothing is left, also when the cgroup is gone; "" names none. Bounded by `Cgroups.killAll`. */
 export const killCgroup = Effect.fn("killCgroup")(function* (cgroup: string) {

@@ -7,6 +7,7 @@ import { encodeRuntimeSpec, type RuntimeSpec } from "../model/RuntimeSpec.ts"
 import type { RuntimeHandler } from "../oci/RuntimeHandlers.ts"
 import { StepFailed } from "./PodError.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { systemPath } from "../model/SystemPath.ts"
 
 export interface Monitored {
   readonly id: string
@@ -24,7 +25,7 @@ export interface Monitored {
 
 /** From "NAME=value"; the OCI runtime inherits it and needs a PATH. */
 const environmentOf = (entries: ReadonlyArray<string>): Record<string, string> => ({
-  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  PATH: systemPath,
   ...Object.fromEntries(
     entries.map((entry) => {
       const equals = entry.indexOf("=")

@@ -8,8 +8,7 @@ import { hasExited, settleExit } from "./exits.ts"
 import { Jobs } from "./Jobs.ts"
 import { Pods } from "./Pods.ts"
 import { sendStopSignal } from "./stopSignal.ts"
-
-const SIGKILL = 9
+import { SIGKILL } from "../model/Signal.ts"
 
 /**
  * Returns when patience has ended or the container has. The record's deadline is of the wall clock, for a daemon that

@@ -5,8 +5,8 @@
 import { Effect } from "effect"
 import { Files } from "../linux/Files.ts"
 import { type ProcessIdentity, Processes } from "../linux/Processes.ts"
+import { SIGKILL } from "../model/Signal.ts"
 
-const SIGKILL = 9
 const SIGSTOP = 19
 
 const lastOf = (status: string, field: string): string =>

@@ -2,8 +2,8 @@
 import { Effect } from "effect"
 import type { Files } from "../../linux/Files.ts"
 import type { Processes, ProcessInfo } from "../../linux/Processes.ts"
+import { SIGKILL } from "../../model/Signal.ts"
 
-const SIGKILL = 9
 const rounds = 100
 
 /**

@@ -9,13 +9,12 @@ import { because, ConmonError } from "../ConmonError.ts"
 import { conmonArguments } from "./arguments.ts"
 import { findMonitor } from "./monitor.ts"
 import { parseSyncLine } from "./syncLine.ts"
+import { SIGKILL } from "../../model/Signal.ts"
 
 const syncFd = 3
 const startFd = 4
 const maxSyncLine = 64 * 1024
 const maxComplaint = 8 * 1024
-const SIGKILL = 9
-
 /** Fails with nothing running that the scope or `Conmon.cleanup` would not find. */
 export const launchMonitor = Effect.fnUntraced(function* (
   services: { readonly files: Files["Service"]; readonly processes: Processes["Service"] },

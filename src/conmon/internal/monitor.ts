@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import type { Files } from "../../linux/Files.ts"
 import type { ProcessIdentity, Processes, ProcessInfo } from "../../linux/Processes.ts"
 import { conmonPidFile, isMonitorOf } from "./arguments.ts"
+import { SIGKILL } from "../../model/Signal.ts"
 
 type Services = { readonly files: Files["Service"]; readonly processes: Processes["Service"] }
 
@@ -50,7 +51,6 @@ export const findMonitors = Effect.fnUntraced(function* (
   return found
 })
 
-const SIGKILL = 9
 const SIGSTOP = 19
 
 /**

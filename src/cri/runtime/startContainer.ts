@@ -9,6 +9,7 @@ import { Jobs } from "../../pod/Jobs.ts"
 import { findContainer } from "../../pod/lookup.ts"
 import { WrongState } from "../../pod/PodError.ts"
 import { Pods } from "../../pod/Pods.ts"
+import { SIGKILL } from "../../model/Signal.ts"
 
 export const startContainer = Effect.fn("RuntimeService.StartContainer")(function* (request: StartContainerRequest) {
   const jobs = yield* Jobs
@@ -17,8 +18,6 @@ export const startContainer = Effect.fn("RuntimeService.StartContainer")(functio
   yield* jobs.attach(`StartContainer ${id}`, start(id).pipe(admission.admit(`start of container ${id}`)))
   return {} satisfies StartContainerResponse
 })
-
-const SIGKILL = 9
 
 const start = Effect.fnUntraced(function* (id: string) {
   const pods = yield* Pods

@@ -7,7 +7,7 @@ import { Processes } from "../../linux/Processes.ts"
 import { RuntimeCommandFailed, RuntimeContainerUnknown, type RuntimeError, RuntimeUnavailable } from "../OciError.ts"
 import type { RuntimeHandler } from "../RuntimeHandlers.ts"
 import { errorOfLog } from "./runtimeMessage.ts"
-import { systemPath } from "./searchPath.ts"
+import { systemPath } from "../../model/SystemPath.ts"
 
 export interface RuntimeOptions {
   /** Cgroups are made by systemd: cgroupsPath has the form "slice:prefix:name". */

@@ -2,7 +2,7 @@
 import { Effect, Result, Schema } from "effect"
 import { Processes } from "../../linux/Processes.ts"
 import type { RuntimeFeatures, RuntimeKind } from "../RuntimeHandlers.ts"
-import { systemPath } from "./searchPath.ts"
+import { systemPath } from "../../model/SystemPath.ts"
 
 export interface Probe {
   readonly kind: RuntimeKind

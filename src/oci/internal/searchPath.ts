@@ -2,9 +2,7 @@
 import { Effect } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
-
-/** Directories searched for runtimes and the PATH that they get themselves. */
-export const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+import { systemPath } from "../../model/SystemPath.ts"
 
 const isProgram = Effect.fnUntraced(function* (path: string) {
   const files = yield* Files
