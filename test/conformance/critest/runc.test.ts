@@ -1,0 +1,3 @@
+import { critestSpecs } from "./specsOf.ts"
+
+critestSpecs("runc")
