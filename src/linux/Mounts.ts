@@ -26,6 +26,17 @@ export interface MountRequest {
   readonly data: string
 }
 
+/** Directories of an overlay (Documentation/filesystems/overlayfs.rst). */
+export interface OverlayRequest {
+  readonly target: string
+  /** At least one, topmost first. */
+  readonly lower: ReadonlyArray<string>
+  readonly upper: string
+  /** On the file system of `upper`. */
+  readonly work: string
+  readonly flags: ReadonlyArray<"ro" | "nosuid" | "nodev" | "noexec">
+}
+
 /** A line of /proc/self/mountinfo (proc(5)). */
 export interface MountEntry {
   readonly id: number
@@ -49,6 +60,11 @@ export class Mounts extends Context.Service<
      * longer than the kernel takes.
      */
     readonly mount: (request: MountRequest) => Effect.Effect<void, LinuxError>
+    /**
+     * Mounts an overlay, whatever its paths' lengths: some 200 lower directories fit, more than any builder stacks.
+     * E2BIG: they do not.
+     */
+    readonly mountOverlay: (request: OverlayRequest) => Effect.Effect<void, LinuxError>
     /** `detach` is MNT_DETACH. Links are not followed. EINVAL: not a mount point. */
     readonly unmount: (target: string, options?: { readonly detach?: boolean }) => Effect.Effect<void, LinuxError>
     /** Every mount of the namespace in mount order, optionally only those at or below a path. */

@@ -89,14 +89,13 @@ export class ContainerNameInUse extends Schema.TaggedError<ContainerNameInUse>()
   }
 }
 
-/** mount(2) takes one page of options. */
+/** mount(2) takes one page of options, which the names of this many directories fill. */
 export class TooManyLayers extends Schema.TaggedError<TooManyLayers>()("TooManyLayers", {
   id: Schema.String,
-  layers: Schema.Int,
-  optionBytes: Schema.Int
+  layers: Schema.Int
 }) {
   override get message(): string {
-    return `container ${this.id}: ${this.layers} layers need ${this.optionBytes} bytes of mount options, 4095 fit; use an image with fewer layers or a graph root with a shorter path`
+    return `container ${this.id}: ${this.layers} layers are more than one overlay mount takes; use an image with fewer layers`
   }
 }
 

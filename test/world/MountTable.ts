@@ -1,5 +1,5 @@
 /** mount(2) and umount2(2) of the simulated kernel. */
-import type { MountEntry, MountRequest } from "../../src/linux/Mounts.ts"
+import type { MountEntry, MountRequest, OverlayRequest } from "../../src/linux/Mounts.ts"
 import { Errno } from "./Errno.ts"
 import { Directory, DiskDirectory, NamespaceNode, type FileSystem, type Node } from "./Node.ts"
 import { OverlayDirectory } from "./Overlay.ts"
@@ -167,36 +167,58 @@ export class MountTable {
     for (const mount of [target.mount, ...(recursive ? this.descendants(target.mount) : [])]) mount.propagation = tags
   }
 
+  /** As the real layer does it: paths in the options, descriptors where the options would be too long. */
+  mountOverlay({ target, lower, upper, work, flags }: OverlayRequest): void {
+    if (lower.length === 0) throw new Errno("EINVAL")
+    const written = `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work}`
+    const short = Buffer.byteLength(written) <= 4095 && !/[:,\\]/.test([...lower, upper, work].join(""))
+    if (!short && 40 + (lower.length + 2) * "/proc/self/fd/100:".length > 4095) throw new Errno("E2BIG")
+    const found = this.paths.find(target, { follow: true })
+    const data = short ? written : "lowerdir=/proc/self/fd"
+    this.attachOverlay({ lower, upper, work }, found, { source: "overlay", flags, data })
+  }
+
   private overlay(request: MountRequest, target: Location, flags: ReadonlyArray<string>): void {
-    requireDirectory(target)
     const options = new Map(
       request.data.split(",").map((option) => {
         const at = option.indexOf("=")
         return at < 0 ? [option, ""] : [option.slice(0, at), option.slice(at + 1)]
       })
     )
+    const lower = (options.get("lowerdir") ?? "").split(":").filter((path) => path !== "")
+    const layers = { lower, upper: options.get("upperdir"), work: options.get("workdir") }
+    this.attachOverlay(layers, target, { source: request.source, flags, data: request.data })
+  }
+
+  private attachOverlay(
+    layers: {
+      readonly lower: ReadonlyArray<string>
+      readonly upper: string | undefined
+      readonly work: string | undefined
+    },
+    target: Location,
+    shown: { readonly source: string; readonly flags: ReadonlyArray<string>; readonly data: string }
+  ): void {
+    requireDirectory(target)
     const directory = (path: string): DiskDirectory | Directory => {
       const found = this.paths.find(path, { follow: true }).node
       if (!(found instanceof Directory)) throw new Errno("ENOTDIR")
       return found
     }
-    const lowers = (options.get("lowerdir") ?? "").split(":").filter((path) => path !== "")
-    if (lowers.length === 0 || lowers.length > 500) throw new Errno("EINVAL")
-    const upperPath = options.get("upperdir")
-    const workPath = options.get("workdir")
-    if ((upperPath === undefined) !== (workPath === undefined)) throw new Errno("EINVAL")
-    const upper = upperPath === undefined ? undefined : directory(upperPath)
-    const layers = lowers.map(directory)
-    if (workPath !== undefined) {
-      const work = directory(workPath)
+    if (layers.lower.length === 0 || layers.lower.length > 500) throw new Errno("EINVAL")
+    if ((layers.upper === undefined) !== (layers.work === undefined)) throw new Errno("EINVAL")
+    const upper = layers.upper === undefined ? undefined : directory(layers.upper)
+    const lowers = layers.lower.map(directory)
+    if (layers.work !== undefined) {
+      const work = directory(layers.work)
       if (work === upper) throw new Errno("EINVAL")
       // The kernel leaves this directory behind: a work directory is never empty again.
       if (work.get("work") === undefined) work.put("work", new DiskDirectory(work.home(), 0))
     }
     const made = this.make("overlay")
     if (made === undefined) throw new Errno("ENODEV")
-    const root = new OverlayDirectory(made.fs, upper, layers)
-    this.add(target, root, "/", made.fs, request.source, optionsOf(flags), request.data)
+    const root = new OverlayDirectory(made.fs, upper, lowers)
+    this.add(target, root, "/", made.fs, shown.source, optionsOf(shown.flags), shown.data)
   }
 
   private descendants(mount: Mount): ReadonlyArray<Mount> {

@@ -1,12 +1,13 @@
 /** Mounts of the real host, by mount(2) on pool threads: unmounting an overlay syncs its upper file system. */
 import { Effect, Semaphore } from "effect"
-import type { MountRequest, Mounts } from "../Mounts.ts"
+import type { MountRequest, Mounts, OverlayRequest } from "../Mounts.ts"
 import { attempt, Refused } from "./attempt.ts"
 import { isAtOrBelow, parseMountInfo } from "./mountInfo.ts"
 import { makesMount, mountSteps } from "./mountSteps.ts"
-import { mountAsync, umount2Async } from "./native.ts"
+import { close, type Fd, mountAsync, O_DIRECTORY, O_PATH, openat2, umount2Async } from "./native.ts"
 import { readWhole } from "./readWhole.ts"
 
+const AT_FDCWD = -100
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 // A slow sync holds its thread of the pool; the others stay free for files and processes.
@@ -32,6 +33,28 @@ const mount = async (request: MountRequest): Promise<void> => {
   }
 }
 
+// Read as separators in an option.
+const isPlain = (path: string) => !/[:,\\]/.test(path)
+
+/** Descriptors stand for paths that are too long together: the kernel follows them while it reads the options. */
+const mountOverlay = async ({ target, lower, upper, work, flags }: OverlayRequest): Promise<void> => {
+  if (lower.length === 0) throw new Refused("EINVAL", "has no lower directory")
+  const dataOf = (lowerPaths: ReadonlyArray<string>, [upperPath, workPath]: ReadonlyArray<string | undefined>) =>
+    `lowerdir=${lowerPaths.join(":")},upperdir=${upperPath},workdir=${workPath}`
+  const request = { source: "overlay", target, type: "overlay", flags }
+  const paths = [...lower, upper, work]
+  const written = dataOf(lower, [upper, work])
+  if (paths.every(isPlain) && Buffer.byteLength(written) <= maxData) return await mount({ ...request, data: written })
+  const fds: Array<Fd> = []
+  try {
+    for (const path of paths) fds.push(openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0))
+    const names = fds.map((fd) => `/proc/self/fd/${fd}`)
+    await mount({ ...request, data: dataOf(names.slice(0, lower.length), names.slice(lower.length)) })
+  } finally {
+    fds.forEach(close)
+  }
+}
+
 const list = async (below: string) => {
   // Latin-1 keeps bytes that are not UTF-8 until the escapes are resolved.
   const text = Buffer.from(await readWhole("/proc/self/mountinfo", maxMountInfo)).toString("latin1")
@@ -52,6 +75,9 @@ export const makeMounts = (): Mounts["Service"] => {
   return {
     mount: Effect.fn("Mounts.mount")((request: MountRequest) =>
       calls.withPermit(attempt("mount", `${request.target} from ${request.source}`, () => mount(request)))
+    ),
+    mountOverlay: Effect.fn("Mounts.mountOverlay")((request: OverlayRequest) =>
+      calls.withPermit(attempt("mount overlay", request.target, () => mountOverlay(request)))
     ),
     unmount: Effect.fn("Mounts.unmount")((target: string, options?: { readonly detach?: boolean }) => {
       const flags = UMOUNT_NOFOLLOW | (options?.detach === true ? MNT_DETACH : 0)

@@ -13,9 +13,6 @@ import { changeRecord, mountCodec, newRecord } from "./records.ts"
 import { makeRetried } from "./retried.ts"
 import type { StoreRoot } from "./StoreRoot.ts"
 
-/** mount(2) copies one page of options, a NUL at its end. */
-const MAX_OPTION_BYTES = 4095
-
 export interface OverlayMounts {
   /** The mount point; the same again while it is mounted. */
   readonly mount: (containerId: string, layerId: string) => Effect.Effect<string, StoreError>
@@ -45,17 +42,12 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
     Effect.mapError(ioError("find mounts below", paths.overlay))
   )
 
-  const options = Effect.fnUntraced(function* (containerId: string, layerId: string) {
+  const layersOf = Effect.fnUntraced(function* (layerId: string) {
     const directory = layerDirectory(paths, layerId)
     const lowers = yield* directories.lowersOf(layerId)
-    const lowerPaths =
-      lowers.length === 0 ? [posix.join(directory, "empty")] : lowers.map((lower) => posix.join(paths.overlay, lower))
-    const data = `lowerdir=${lowerPaths.join(":")},upperdir=${directory}/diff,workdir=${directory}/work`
-    const optionBytes = Buffer.byteLength(data)
-    if (optionBytes > MAX_OPTION_BYTES) {
-      return yield* new TooManyLayers({ id: containerId, layers: lowers.length, optionBytes })
-    }
-    return data
+    const lower =
+      lowers.length === 0 ? [posix.join(directory, "empty")] : lowers.map((name) => posix.join(paths.overlay, name))
+    return { lower, upper: posix.join(directory, "diff"), work: posix.join(directory, "work") }
   })
 
   /**
@@ -73,7 +65,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
 
   const mount = Effect.fnUntraced(function* (containerId: string, layerId: string) {
     const target = posix.join(layerDirectory(paths, layerId), "merged")
-    const data = yield* options(containerId, layerId)
+    const layers = yield* layersOf(layerId)
     yield* exclusive(
       Effect.fnUntraced(function* (touch) {
         const { known } = yield* file.load
@@ -84,8 +76,14 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
         if (!mounted) {
           if (!isMounted(paths.overlay)) yield* makeHome()
           yield* mounts
-            .mount({ source: "overlay", target, type: "overlay", flags: ["nodev"], data })
-            .pipe(Effect.mapError(ioError("mount layer of container", containerId)))
+            .mountOverlay({ target, ...layers, flags: ["nodev"] })
+            .pipe(
+              Effect.mapError((error) =>
+                error.code === "E2BIG"
+                  ? new TooManyLayers({ id: containerId, layers: layers.lower.length })
+                  : ioError("mount layer of container", containerId)(error)
+              )
+            )
         }
         // The count of a mount that a reboot or a crash took away means nothing any more.
         const fields = { id: layerId, path: target, count: 1 }

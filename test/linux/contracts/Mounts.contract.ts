@@ -216,6 +216,53 @@ export const mountsContract = (name: string, environment: Environment<Mounts | F
         yield* mounts.unmount(`${dir}/merged`)
         assert.deepStrictEqual(yield* files.readDirectory(`${dir}/upper`), ["new", "only"])
       }))
+    test("mountOverlay takes 127 layers whose paths fill more than a page, and paths with separators", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        const long = "x".repeat(100)
+        const lower = Array.from({ length: 127 }, (_, index) => `${dir}/${long}-${index}`)
+        yield* directories(...lower, `${dir}/a:b,c`, `${dir}/upper`, `${dir}/work`, `${dir}/merged`)
+        for (const [index, path] of lower.entries()) {
+          yield* put(`${path}/all`, `${index}`)
+          yield* put(`${path}/of-${index}`, "")
+        }
+        yield* put(`${dir}/a:b,c/bottom`, "")
+        yield* Effect.acquireRelease(
+          mounts.mountOverlay({
+            target: `${dir}/merged`,
+            lower: [...lower, `${dir}/a:b,c`],
+            upper: `${dir}/upper`,
+            work: `${dir}/work`,
+            flags: ["nodev"]
+          }),
+          () => Effect.ignore(mounts.unmount(`${dir}/merged`, { detach: true }))
+        )
+        assert.strictEqual((yield* files.readDirectory(`${dir}/merged`)).length, 129)
+        assert.strictEqual(yield* files.readText(`${dir}/merged/all`), "0")
+        yield* put(`${dir}/merged/all`, "written")
+        assert.strictEqual(yield* files.readText(`${dir}/upper/all`), "written")
+        const [entry] = yield* mounts.list(`${dir}/merged`)
+        assert.deepStrictEqual([entry?.type, entry?.source], ["overlay", "overlay"])
+        assert.include(entry?.options ?? [], "nodev")
+      }))
+    test("mountOverlay: read-only, and refused without layers, with missing ones and with too many", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/lower`, `${dir}/upper`, `${dir}/work`, `${dir}/merged`)
+        yield* put(`${dir}/lower/a`, "")
+        const request = { target: `${dir}/merged`, upper: `${dir}/upper`, work: `${dir}/work`, flags: [] }
+        const overlay = (...lower: ReadonlyArray<string>) => codeOf(mounts.mountOverlay({ ...request, lower }))
+        assert.strictEqual(yield* overlay(), "EINVAL")
+        assert.strictEqual(yield* overlay(`${dir}/lower`, `${dir}/none`), "ENOENT")
+        assert.strictEqual(yield* overlay(...Array.from({ length: 400 }, () => `${dir}/lower`)), "E2BIG")
+        assert.deepStrictEqual(yield* mounts.list(`${dir}/merged`), [])
+        yield* Effect.acquireRelease(
+          mounts.mountOverlay({ ...request, lower: [`${dir}/lower`], flags: ["ro", "noexec"] }),
+          () => Effect.ignore(mounts.unmount(`${dir}/merged`, { detach: true }))
+        )
+        assert.strictEqual(yield* codeOf(put(`${dir}/merged/a`, "x")), "EROFS")
+      }))
     test("data of a page or more is refused, not cut", (dir) =>
       Effect.gen(function* () {
         const mounts = yield* Mounts

@@ -14,6 +14,8 @@ export const mountsLayer = (seam: Seam): Layer.Layer<Mounts> => {
       seam.sync("Mounts", "mount", `${request.type === "" ? request.source : request.type} ${request.target}`, () =>
         world.vfs.table.mount(request)
       ),
+    mountOverlay: (request) =>
+      seam.sync("Mounts", "mountOverlay", request.target, () => world.vfs.table.mountOverlay(request)),
     unmount: (target, options) =>
       seam.sync("Mounts", "unmount", target, () => {
         world.vfs.table.unmount(target, options?.detach === true)
