@@ -4,6 +4,7 @@ import { imageStatus } from "./image/imageStatus.ts"
 import { listImages } from "./image/listImages.ts"
 import { pullImage } from "./image/pullImage.ts"
 import { removeImage } from "./image/removeImage.ts"
+import { streamImages } from "./image/streamImages.ts"
 import { containerStats } from "./runtime/containerStats.ts"
 import { containerStatus } from "./runtime/containerStatus.ts"
 import { createContainer } from "./runtime/createContainer.ts"
@@ -21,6 +22,8 @@ import { startContainer } from "./runtime/startContainer.ts"
 import { status } from "./runtime/status.ts"
 import { stopContainer } from "./runtime/stopContainer.ts"
 import { stopPodSandbox } from "./runtime/stopPodSandbox.ts"
+import { streamContainers } from "./runtime/streamContainers.ts"
+import { streamPodSandboxes } from "./runtime/streamPodSandboxes.ts"
 import { updateRuntimeConfig } from "./runtime/updateRuntimeConfig.ts"
 import { version } from "./runtime/version.ts"
 
@@ -35,12 +38,14 @@ export const handlers = {
     RemovePodSandbox: removePodSandbox,
     PodSandboxStatus: podSandboxStatus,
     ListPodSandbox: listPodSandbox,
+    StreamPodSandboxes: streamPodSandboxes,
     CreateContainer: createContainer,
     StartContainer: startContainer,
     StopContainer: stopContainer,
     RemoveContainer: removeContainer,
     ContainerStatus: containerStatus,
     ListContainers: listContainers,
+    StreamContainers: streamContainers,
     ContainerStats: containerStats,
     ListContainerStats: listContainerStats,
     ExecSync: execSync,
@@ -48,6 +53,7 @@ export const handlers = {
   },
   image: {
     ListImages: listImages,
+    StreamImages: streamImages,
     ImageStatus: imageStatus,
     PullImage: pullImage,
     RemoveImage: removeImage,
