@@ -2,6 +2,7 @@
 // `N passed, N failed, N skipped`. Starts on Node 18; the tests themselves run on the pinned Node.
 import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
+import { runContract } from "./lib/contract.mjs"
 import { prepareGoTools } from "./lib/goTools.mjs"
 import { hostState, settledDifferences } from "./lib/hostState.mjs"
 import { ensure, nodePath, top } from "./lib/setup.mjs"
@@ -42,9 +43,10 @@ const stages = {
   simulation: () => runVitest({ config: "test/simulation/vitest.config.ts", limit: 45, onHost: true }),
   integration: withHostCheck("integration", integration),
   conformance: withHostCheck("conformance", conformance),
-  flake: runFlake
+  flake: runFlake,
+  contract: (ran) => runContract(ran)
 }
-const fast = ["check", "unit", "flake"]
+const fast = ["check", "unit", "flake", "contract"]
 
 const usage = `npm test                           every stage: ${Object.keys(stages).join(", ")}
 npm test -- --only unit,integration  these stages
@@ -72,18 +74,19 @@ const judged = (name, { passed, failed, skipped }) => {
   return { passed, failed: failures, skipped: skipped.length - unlisted.length }
 }
 
-const runStage = async (name) => {
+/** `ran`: the tests that have passed before, when all stages run. */
+const runStage = async (name, ran) => {
   process.stdout.write(`\n== ${name}\n`)
   const started = Date.now()
   let result
   try {
-    result = await stages[name]()
+    result = await stages[name](ran)
   } catch (error) {
     result = { passed: 0, failed: [{ name, detail: error.message }], skipped: [] }
   }
   const { passed, failed, skipped } = judged(name, result)
   const seconds = ((Date.now() - started) / 1000).toFixed(1)
-  return { name, passed, failed, skipped, seconds }
+  return { name, passed, failed, skipped, seconds, names: result.names ?? [] }
 }
 
 const main = async (args) => {
@@ -100,7 +103,11 @@ const main = async (args) => {
     return 1
   }
   const results = []
-  for (const name of chosen) results.push(await runStage(name))
+  const complete = chosen.length === Object.keys(stages).length
+  for (const name of chosen) {
+    const ran = complete ? results.flatMap(({ names }) => names) : undefined
+    results.push(await runStage(name, ran))
+  }
 
   const failures = results.flatMap(({ failed }) => failed)
   for (const { name, detail } of failures) process.stdout.write(`\nFAILED ${name}\n${detail}\n`)

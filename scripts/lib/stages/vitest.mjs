@@ -6,7 +6,7 @@ import { dirname, relative } from "node:path"
 import { inPrivateMounts, nodePath, top } from "../setup.mjs"
 
 const resultsOf = (report) => {
-  const result = { passed: 0, failed: [], skipped: [] }
+  const result = { passed: 0, failed: [], skipped: [], names: [] }
   for (const file of report.testResults) {
     const path = relative(top, file.name)
     // A file that does not load has no tests to fail.
@@ -15,8 +15,10 @@ const resultsOf = (report) => {
     }
     for (const test of file.assertionResults) {
       const name = `${path}: ${test.fullName}`
-      if (test.status === "passed") result.passed++
-      else if (test.status === "failed") result.failed.push({ name, detail: test.failureMessages.join("\n") })
+      if (test.status === "passed") {
+        result.passed++
+        result.names.push(name)
+      } else if (test.status === "failed") result.failed.push({ name, detail: test.failureMessages.join("\n") })
       else result.skipped.push({ name })
     }
   }
