@@ -65,6 +65,11 @@ export class Files extends Context.Service<
      * special files are refused (openat2 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, O_NONBLOCK). For image content.
      */
     readonly readInRoot: (root: string, path: string, options?: ReadOptions) => Effect.Effect<Uint8Array, LinuxError>
+    /**
+     * The real path of what a process inside `root` would name so, never outside of `root`: every link is resolved, as
+     * by `readInRoot`. Good as long as nobody changes the tree.
+     */
+    readonly resolveInRoot: (root: string, path: string) => Effect.Effect<string, LinuxError>
     /** Makes a directory and its parents below `root` without ever leaving it; existing directories are kept. */
     readonly makeDirectoryInRoot: (
       root: string,

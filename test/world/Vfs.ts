@@ -90,6 +90,12 @@ export class Vfs {
     return this.readNode(node, maxBytes)
   }
 
+  resolveInRoot(root: string, path: string): string {
+    const top = this.paths.find(root, { follow: true })
+    if (!(top.node instanceof Directory)) throw new Errno("ENOTDIR")
+    return pathOf(this.paths.find(path, { follow: true, noMagic: true }, top, top))
+  }
+
   readText(path: string): string {
     return decoder.decode(this.read(path))
   }

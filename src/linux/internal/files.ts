@@ -4,8 +4,8 @@ import { constants, type Dirent, fstatSync, type Stats } from "node:fs"
 import * as fs from "node:fs/promises"
 import { posix } from "node:path"
 import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
-import { attempt, attemptSteps, codeOf, Refused } from "./attempt.ts"
-import { type DirectoryOwner, makeDirectoryInRoot, readInRoot } from "./inRoot.ts"
+import { attempt, attemptSync, attemptSteps, codeOf, Refused } from "./attempt.ts"
+import { type DirectoryOwner, makeDirectoryInRoot, readInRoot, resolveInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
 import { diskUsage, removeTree } from "./tree.ts"
 import { watchDirectory } from "./watch.ts"
@@ -162,6 +162,9 @@ export const makeFiles = (): Files["Service"] => {
     ),
     readInRoot: Effect.fn("Files.readInRoot")((root: string, path: string, options?: ReadOptions) =>
       attempt("read", `${path} in ${root}`, () => readInRoot(root, path, maxBytesOf(options)))
+    ),
+    resolveInRoot: Effect.fn("Files.resolveInRoot")((root: string, path: string) =>
+      attemptSync("resolve", `${path} in ${root}`, () => resolveInRoot(root, path))
     ),
     makeDirectoryInRoot: Effect.fn("Files.makeDirectoryInRoot")((root: string, path: string, options: DirectoryOwner) =>
       attempt("mkdir", `${path} in ${root}`, async () => makeDirectoryInRoot(root, path, options))

@@ -48,6 +48,12 @@ export const readInRoot = async (root: string, path: string, maxBytes: number): 
   }
 }
 
+/** The path by which the daemon reaches what `path` is below `root`. */
+export const resolveInRoot = (root: string, path: string): string =>
+  withFd(openRoot(root), (rootFd) =>
+    withFd(openat2(rootFd, path, O_PATH, inRoot), (found) => readlinkSync(`/proc/self/fd/${found}`))
+  )
+
 export interface DirectoryOwner {
   readonly mode: number
   readonly uid: number

@@ -109,6 +109,34 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
           yield* put(`${dir}/a`, "12345")
           assert.strictEqual(yield* codeOf(files.readInRoot(dir, "a", { maxBytes: 4 })), "EFBIG")
         }))
+      test("resolveInRoot answers real paths below the root and nothing else", (dir) =>
+        Effect.gen(function* () {
+          const files = yield* Files
+          const root = `${dir}/root`
+          yield* files.makeDirectory(`${root}/a/b`, { recursive: true })
+          yield* files.makeDirectory(`${dir}/outside`)
+          yield* put(`${root}/a/file`, "")
+          yield* files.symlink("/a/b", `${root}/absolute`)
+          yield* files.symlink("../../../../a", `${root}/a/up`)
+          yield* files.symlink(`${dir}/outside`, `${root}/out`)
+          yield* files.symlink("loop", `${root}/loop`)
+          const resolve = (path: string) => codeOf(files.resolveInRoot(root, path))
+          for (const [path, found] of [
+            [".", ""],
+            ["/", ""],
+            ["a/../..", ""],
+            ["a/file", "/a/file"],
+            ["/absolute", "/a/b"],
+            ["a/up/up/b", "/a/b"]
+          ] as const) {
+            assert.strictEqual(yield* resolve(path), `${root}${found}`, path)
+          }
+          assert.strictEqual(yield* resolve("../outside"), "ENOENT")
+          assert.strictEqual(yield* resolve("out"), "ENOENT")
+          assert.strictEqual(yield* resolve("loop"), "ELOOP")
+          assert.strictEqual(yield* resolve("a/file/x"), "ENOTDIR")
+          assert.strictEqual(yield* codeOf(files.resolveInRoot(`${dir}/none`, ".")), "ENOENT")
+        }))
       test("makeDirectoryInRoot makes parents, follows links inside and keeps what is there", (dir) =>
         Effect.gen(function* () {
           const files = yield* Files

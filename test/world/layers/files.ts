@@ -68,6 +68,7 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
       call("readText", path, () => new TextDecoder().decode(vfs().read(path, options?.maxBytes ?? defaultMaxBytes))),
     readInRoot: (root, path, options) =>
       call("readInRoot", `${root} ${path}`, () => vfs().readInRoot(root, path, options?.maxBytes ?? defaultMaxBytes)),
+    resolveInRoot: (root, path) => call("resolveInRoot", `${root} ${path}`, () => vfs().resolveInRoot(root, path)),
     makeDirectoryInRoot: (root, path, options) =>
       call("makeDirectoryInRoot", `${root} ${path}`, () =>
         vfs().makeDirectoryInRoot(root, path, options.mode, options.uid, options.gid)
