@@ -61,6 +61,14 @@ export class Files extends Context.Service<
     readonly readFile: (path: string, options?: ReadOptions) => Effect.Effect<Uint8Array, LinuxError>
     readonly readText: (path: string, options?: ReadOptions) => Effect.Effect<string, LinuxError>
     /**
+     * Texts that the kernel makes up in memory: files of cgroups and of /proc, and no others. They are read at once, some
+     * microseconds each; a thread of the pool would cost ten times that. Undefined for one that is not there, has gone
+     * while it was open, or is switched off (ENOENT, ENOTDIR, ENODEV, ESRCH, EOPNOTSUPP).
+     */
+    readonly readKernelTexts: (
+      paths: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<string | undefined>, LinuxError>
+    /**
      * Reads a regular file as a process inside `root` would name it: links resolve below `root`, magic links and
      * special files are refused (openat2 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, O_NONBLOCK). For image content.
      */

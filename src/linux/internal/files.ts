@@ -7,6 +7,7 @@ import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, Rea
 import { attempt, attemptSync, attemptSteps, codeOf, Refused } from "./attempt.ts"
 import { type DirectoryOwner, makeDirectoryInRoot, readInRoot, resolveInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
+import { readKernelTexts } from "./kernelTexts.ts"
 import { diskUsage, removeTree } from "./tree.ts"
 import { watchDirectory } from "./watch.ts"
 
@@ -160,6 +161,8 @@ export const makeFiles = (): Files["Service"] => {
     readText: Effect.fn("Files.readText")((path: string, options?: ReadOptions) =>
       Effect.map(readFile(path, options), (bytes) => Buffer.from(bytes).toString("utf8"))
     ),
+    readKernelTexts: (paths: ReadonlyArray<string>) =>
+      attemptSync("read", paths.join(" "), () => readKernelTexts(paths)),
     readInRoot: Effect.fn("Files.readInRoot")((root: string, path: string, options?: ReadOptions) =>
       attempt("read", `${path} in ${root}`, () => readInRoot(root, path, maxBytesOf(options)))
     ),

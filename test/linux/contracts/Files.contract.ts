@@ -75,6 +75,16 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
           assert.strictEqual(yield* codeOf(files.readFile(`${dir}/a/b`)), "ENOTDIR")
           assert.strictEqual(yield* codeOf(files.readFile(dir)), "EISDIR")
         }))
+      test("texts of the kernel come together, and what is not there is undefined", (dir) =>
+        Effect.gen(function* () {
+          const files = yield* Files
+          const paths = ["/proc/self/stat", "/proc/self/none", "/proc/self/stat/none", "/proc/sys/kernel/osrelease"]
+          const [stat, none, below, release] = yield* files.readKernelTexts(paths)
+          assert.match(stat ?? "", /^\d+ \(/)
+          assert.deepStrictEqual([none, below], [undefined, undefined])
+          assert.match(release ?? "", /^\d+\.\d+/)
+          assert.strictEqual(yield* codeOf(files.readKernelTexts([dir])), "EISDIR")
+        }))
       test("stops at the limit", (dir) =>
         Effect.gen(function* () {
           const files = yield* Files

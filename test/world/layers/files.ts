@@ -15,6 +15,16 @@ const room: FileSystemStat = {
   freeInodes: 6_000_000n
 }
 
+const unlessAbsent = <A>(act: () => A): A | undefined => {
+  try {
+    return act()
+  } catch (error) {
+    if (error instanceof Errno && ["ENOENT", "ENOTDIR", "ENODEV", "ESRCH", "EOPNOTSUPP"].includes(error.code))
+      return undefined
+    throw error
+  }
+}
+
 export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
   const { world } = seam
   const vfs = () => world.vfs
@@ -66,6 +76,8 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
     readFile: (path, options) => call("readFile", path, () => vfs().read(path, options?.maxBytes ?? defaultMaxBytes)),
     readText: (path, options) =>
       call("readText", path, () => new TextDecoder().decode(vfs().read(path, options?.maxBytes ?? defaultMaxBytes))),
+    readKernelTexts: (paths) =>
+      call("readKernelTexts", paths.join(" "), () => paths.map((path) => unlessAbsent(() => vfs().readText(path)))),
     readInRoot: (root, path, options) =>
       call("readInRoot", `${root} ${path}`, () => vfs().readInRoot(root, path, options?.maxBytes ?? defaultMaxBytes)),
     resolveInRoot: (root, path) => call("resolveInRoot", `${root} ${path}`, () => vfs().resolveInRoot(root, path)),
