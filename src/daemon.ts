@@ -31,6 +31,7 @@ import { HostFacts } from "./oci/HostFacts.ts"
 import { OciRuntime } from "./oci/OciRuntime.ts"
 import { RuntimeHandlers } from "./oci/RuntimeHandlers.ts"
 import { Admission } from "./pod/Admission.ts"
+import { Events } from "./pod/Events.ts"
 import { Jobs } from "./pod/Jobs.ts"
 import { Pods } from "./pod/Pods.ts"
 import { PodSettings } from "./pod/PodSettings.ts"
@@ -143,6 +144,7 @@ const serveCri = Effect.gen(function* () {
   const { api } = yield* Settings
   const jobs = yield* Jobs
   const readiness = yield* Readiness
+  const events = yield* Events
 
   const grpc = yield* makeServices(handlers, { maxResponseBytes: api.grpc_max_send_msg_size })
   const http = yield* makeRequestListener(makeRouter({ "/debug/waits": debugWaits(jobs.list) }))
@@ -153,6 +155,8 @@ const serveCri = Effect.gen(function* () {
     maxReceiveBytes: api.grpc_max_recv_msg_size,
     maxSendBytes: api.grpc_max_send_msg_size
   })
+  // Before the transport waits for calls that run.
+  yield* Effect.addFinalizer(() => events.end)
   yield* Effect.logInfo(`serving the CRI on ${api.listen}`)
   yield* recover
   yield* readiness.markReady

@@ -36,3 +36,10 @@ export class ResponseTooLarge extends Schema.TaggedError<ResponseTooLarge>()("Re
     return `the response has ${this.size} bytes and grpc_max_send_msg_size allows ${this.limit}; use a filter or raise the limit`
   }
 }
+
+/** The configuration says that nobody gets events. */
+export class EventsDisabled extends Schema.TaggedError<EventsDisabled>()("EventsDisabled", {}) {
+  override get message(): string {
+    return "container events are switched off; set enable_pod_events = true in [crio.runtime] and restart cricket"
+  }
+}

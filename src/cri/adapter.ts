@@ -45,8 +45,8 @@ export interface Adapter<R> {
   readonly stream: <I, O>(method: Method<I, O>, handler: StreamHandler<I, O, R>) => handleServerStreamingCall<I, Buffer>
 }
 
-// The kubelet's connect probes: they do not depend on what there is of pods.
-const answeredWhileRecovering: ReadonlySet<string> = new Set(["Version", "ImageFsInfo"])
+// The kubelet's connect probes do not depend on what there is of pods; who listens to events gets those of the recovery.
+const answeredWhileRecovering: ReadonlySet<string> = new Set(["Version", "ImageFsInfo", "GetContainerEvents"])
 
 // A debug line shows this much of a message, in characters.
 const maxLoggedMessage = 2048

@@ -9,6 +9,7 @@ import { containerStats } from "./runtime/containerStats.ts"
 import { containerStatus } from "./runtime/containerStatus.ts"
 import { createContainer } from "./runtime/createContainer.ts"
 import { execSync } from "./runtime/execSync.ts"
+import { getContainerEvents } from "./runtime/getContainerEvents.ts"
 import { listContainers } from "./runtime/listContainers.ts"
 import { listContainerStats } from "./runtime/listContainerStats.ts"
 import { listPodSandbox } from "./runtime/listPodSandbox.ts"
@@ -44,6 +45,7 @@ export const handlers = {
     StopContainer: stopContainer,
     RemoveContainer: removeContainer,
     ContainerStatus: containerStatus,
+    GetContainerEvents: getContainerEvents,
     ListContainers: listContainers,
     StreamContainers: streamContainers,
     ContainerStats: containerStats,

@@ -14,12 +14,13 @@ import type { UnpackError } from "../linux/LayerUnpacker.ts"
 import type { ExecNotKilled, ExecTimedOut, RuntimeError, SpecError, UnknownRuntimeHandler } from "../oci/OciError.ts"
 import type { PodError } from "../pod/PodError.ts"
 import type { StoreError } from "../store/StoreError.ts"
-import type { ResponseTooLarge, StillRecovering } from "./CriError.ts"
+import type { EventsDisabled, ResponseTooLarge, StillRecovering } from "./CriError.ts"
 import { redactText } from "./redact.ts"
 
 export type RpcError =
   | StillRecovering
   | ResponseTooLarge
+  | EventsDisabled
   | PodError
   | SpecError
   | RuntimeError
@@ -38,10 +39,12 @@ export type RpcError =
 const codes: Record<RpcError["_tag"], status> = {
   StillRecovering: status.UNAVAILABLE,
   ResponseTooLarge: status.RESOURCE_EXHAUSTED,
+  EventsDisabled: status.UNIMPLEMENTED,
 
   PodNotFound: status.NOT_FOUND,
   ContainerNotFound: status.NOT_FOUND,
   ImageMissing: status.NOT_FOUND,
+  ImageVolumeMountFailed: status.UNKNOWN,
   AmbiguousId: status.INVALID_ARGUMENT,
   InvalidRequest: status.INVALID_ARGUMENT,
   WrongState: status.FAILED_PRECONDITION,

@@ -1,11 +1,13 @@
 /**
  * The pods and containers there are. Every change goes through the pod's lane, one at a time and for milliseconds:
- * decide by the transition table, write the record, publish the new snapshot, wake whoever waits for it. Reads take
- * the snapshot and do no I/O.
+ * decide by the transition table, write the record, publish the new snapshot, wake whoever waits for it, tell those who
+ * listen. Reads take the snapshot and do no I/O.
  */
 import { Context, Deferred, Effect, Layer, Result, Semaphore } from "effect"
 import * as Container from "./ContainerState.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
+import { type EventKind, Events } from "./Events.ts"
+import { containerEvents, podEvents } from "./lifeEvents.ts"
 import { ContainerNotFound, NameReserved, PodNotFound, type RecordError, WrongState } from "./PodError.ts"
 import type { PodRecord } from "./PodRecord.ts"
 import * as Pod from "./PodState.ts"
@@ -95,10 +97,12 @@ export class Pods extends Context.Service<
     readonly adopt: (pods: ReadonlyArray<PodRecord>, containers: ReadonlyArray<ContainerRecord>) => Effect.Effect<void>
   }
 >()("cricket/pod/Pods") {
+  /** With the events that its lanes publish. */
   static readonly layer = Layer.effect(
     Pods,
     Effect.gen(function* () {
       const records = yield* Records
+      const events = yield* Events
       let current: Snapshot = { pods: new Map(), containers: new Map() }
       const lanes = new Map<string, Semaphore.Semaphore>()
       const changed = new Map<string, Deferred.Deferred<void>>()
@@ -115,6 +119,15 @@ export class Pods extends Context.Service<
         changed.delete(containerId)
         if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.void)
       }
+
+      /** The pod as the snapshot has it now. */
+      const tell = (kind: EventKind, id: string, podId: string) =>
+        events.publish(kind, id, () => {
+          const pod = current.pods.get(podId)
+          return pod === undefined ? undefined : { pod, containers: containersOf(current, podId).filter(listed) }
+        })
+      const tellAll = (kinds: ReadonlyArray<EventKind>, id: string, podId: string) =>
+        Effect.forEach(kinds, (kind) => tell(kind, id, podId), { discard: true })
 
       /** One change of a pod and its containers at a time; a change that has begun is finished. */
       const lane = (podId: string) => {
@@ -184,6 +197,7 @@ export class Pods extends Context.Service<
             const after: PodRecord = { ...before, ...learned, state: next.success }
             yield* writing(event, records.savePod(after))
             publishPod(after)
+            yield* tellAll(podEvents(before.state, after.state), id, id)
             return after
           })
         )
@@ -210,6 +224,7 @@ export class Pods extends Context.Service<
             const after: ContainerRecord = { ...before, ...learned, state: next.success }
             yield* writing(event, records.saveContainer(after))
             publishContainer(after)
+            yield* tellAll(containerEvents(before.state, after.state), id, podId)
             return after
           })
         )
@@ -241,18 +256,24 @@ export class Pods extends Context.Service<
         const podId = current.containers.get(ownerId)?.podId ?? ownerId
         yield* lane(podId)(
           Effect.gen(function* () {
-            if (current.containers.has(ownerId)) {
+            const owner = current.containers.get(ownerId)
+            const owningPod = current.pods.get(ownerId)
+            if (owner !== undefined) {
               yield* records.dropContainer(ownerId)
               const containers = new Map(current.containers)
               containers.delete(ownerId)
               current = { ...current, containers }
               wake(ownerId)
-            } else if (current.pods.has(ownerId)) {
+              if (listed(owner)) yield* tell("Deleted", ownerId, podId)
+            } else if (owningPod !== undefined) {
               yield* records.dropPod(ownerId)
               const pods = new Map(current.pods)
               pods.delete(ownerId)
               current = { ...current, pods }
               lanes.delete(ownerId)
+              if (listed(owningPod)) {
+                yield* events.publish("Deleted", ownerId, () => ({ pod: owningPod, containers: [] }))
+              }
             }
           })
         )
@@ -293,5 +314,5 @@ export class Pods extends Context.Service<
         adopt
       })
     })
-  )
+  ).pipe(Layer.provideMerge(Events.layer))
 }

@@ -8,6 +8,7 @@ import { Namespaces } from "../linux/Namespaces.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
+import { Events } from "./Events.ts"
 import { followExits, isAlive, settleExit } from "./exits.ts"
 import { podNamespaces } from "./podPlan.ts"
 import type { PodRecord } from "./PodRecord.ts"
@@ -128,6 +129,7 @@ export const recover = Effect.gen(function* () {
   // Pods after containers: a lost pod stops what is left of its containers.
   yield* Effect.forEach(found.containers, (one) => tolerating(one.id, takeOver(one)), limits)
   yield* Effect.forEach(found.pods, (one) => tolerating(one.id, reconcilePod(one)), limits)
+  yield* (yield* Events).recovered
   yield* inBackground("the removal of attachments without a pod", collectNetworks)
   yield* Effect.logInfo(
     `recovered ${found.pods.length} pods and ${found.containers.length} containers, ${found.damaged.length} damaged records`

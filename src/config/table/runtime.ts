@@ -176,7 +176,7 @@ export const runtime = section("How containers are run and supervised.", {
     doc: "Send container events to kubelet (evented PLEG) instead of waiting for its lists.",
     flags: ["enable-pod-events"],
     env: "ENABLE_POD_EVENTS",
-    built: false
+    built: true
   }),
   hostnetwork_disable_selinux: option(boolean, {
     default: true,
