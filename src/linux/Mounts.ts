@@ -37,6 +37,14 @@ export interface OverlayRequest {
   readonly flags: ReadonlyArray<"ro" | "nosuid" | "nodev" | "noexec">
 }
 
+/** A bind whose ids are mapped: what the namespace calls 0 is shown for what belongs to 0 on disk. */
+export interface MappedBind {
+  readonly source: string
+  readonly target: string
+  /** Path of a pinned user namespace. */
+  readonly userNamespace: string
+}
+
 /** A line of /proc/self/mountinfo (proc(5)). */
 export interface MountEntry {
   readonly id: number
@@ -65,6 +73,10 @@ export class Mounts extends Context.Service<
      * E2BIG: they do not.
      */
     readonly mountOverlay: (request: OverlayRequest) => Effect.Effect<void, LinuxError>
+    /** Not recursive. EINVAL: the file system of the source cannot be mapped, or the namespace is none. */
+    readonly bindMapped: (request: MappedBind) => Effect.Effect<void, LinuxError>
+    /** False when the file system of the source takes no mapping; nothing is mounted. */
+    readonly canMap: (request: Omit<MappedBind, "target">) => Effect.Effect<boolean, LinuxError>
     /** `detach` is MNT_DETACH. Links are not followed. EINVAL: not a mount point. */
     readonly unmount: (target: string, options?: { readonly detach?: boolean }) => Effect.Effect<void, LinuxError>
     /** Every mount of the namespace in mount order, optionally only those at or below a path. */

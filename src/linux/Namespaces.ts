@@ -1,13 +1,16 @@
 /** Namespaces of pods: made by the daemon, pinned as bind mounts, so no process has to live in them. */
 import { Context, type Effect, Layer } from "effect"
+import type { IdMappings } from "./IdMapping.ts"
 import { makeNamespaces } from "./internal/namespaces.ts"
 import type { LinuxError } from "./LinuxError.ts"
 
-export type PinnedKind = "net" | "ipc" | "uts"
+export type PinnedKind = "net" | "ipc" | "uts" | "user"
 
 export interface PinRequest {
   /** The namespaces to make. Each is bound over `path`, an existing empty file. */
   readonly namespaces: ReadonlyArray<{ readonly kind: PinnedKind; readonly path: string }>
+  /** Ids of the user namespace; given with one and only with one. It owns the other namespaces. */
+  readonly mappings?: IdMappings
   /** Set in the new UTS namespace when there is one. */
   readonly hostname?: string
   /** Written below /proc/sys from inside the new namespaces; key in slash form ("net/ipv4/ip_forward"). */
@@ -20,7 +23,8 @@ export class Namespaces extends Context.Service<
     /**
      * Unshares, brings loopback up in a new network namespace, sets hostname and sysctls, pins, and returns the thread
      * to its own namespaces, in one synchronous block of about a millisecond. On failure nothing stays pinned.
-     * EINVAL: a sysctl or the hostname belongs to none of the requested namespaces, so it would change the host.
+     * EINVAL: a sysctl or the hostname belongs to none of the requested namespaces, so it would change the host; or the
+     * kernel does not take the mappings. ENOSPC: the host allows no more user namespaces (max_user_namespaces).
      */
     readonly pin: (request: PinRequest) => Effect.Effect<void, LinuxError>
     /** Unmounts (detached) and removes the pin. Succeeds when it is gone. */

@@ -53,6 +53,52 @@ it.live("hostname, sysctls and loopback are set inside, and nothing outside", ()
   }).pipe(Effect.provide(Namespaces.layer))
 )
 
+it.live("a pod's user namespace maps its ids and owns its other namespaces", () =>
+  Effect.gen(function* () {
+    const service = yield* Namespaces
+    const before = ownNamespaces()
+    const children = () => readFileSync("/proc/thread-self/children", "utf8").split(" ").length
+    const childrenBefore = children()
+    const namespaces = [...makeRequest(), { kind: "user" as const, path: `${root}/${count++}-user` }]
+    const [net, , uts, user] = namespaces.map(({ path }) => path)
+    writeFileSync(user!, "")
+    const range = [{ containerId: 0, hostId: 70_000, length: 1000 }]
+    yield* service.pin({
+      namespaces,
+      mappings: { uids: range, gids: range },
+      hostname: "mapped",
+      sysctls: [
+        { path: "net/ipv4/ip_default_ttl", value: "17" },
+        { path: "kernel/msgmax", value: "4321" }
+      ]
+    })
+    try {
+      assert.deepStrictEqual(ownNamespaces(), before)
+      assert.strictEqual(children(), childrenBefore)
+      assert.match(
+        inside(`--user=${user}`, "cat", "/proc/self/uid_map", "/proc/self/gid_map"),
+        /^(\s+0 +70000 +1000\n){2}$/
+      )
+      assert.strictEqual(inside(`--uts=${uts}`, "hostname").trim(), "mapped")
+      assert.strictEqual(inside(`--net=${net}`, "cat", "/proc/sys/net/ipv4/ip_default_ttl").trim(), "17")
+      assert.match(inside(`--net=${net}`, "cat", "/proc/net/fib_trie"), /127\.0\.0\.1\n +\/32 host LOCAL/)
+      // Only who owns the network namespace may act in it.
+      execFileSync("nsenter", [`--user=${user}`, `--net=${net}`, "ip", "link", "set", "lo", "down"])
+      const refused = {
+        namespaces,
+        mappings: { uids: range, gids: range },
+        sysctls: [{ path: "net/ipv4/none", value: "1" }]
+      }
+      assert.strictEqual(yield* codeOf(service.pin(refused)), "ENOENT")
+      assert.deepStrictEqual(ownNamespaces(), before)
+      assert.strictEqual(children(), childrenBefore)
+    } finally {
+      for (const { path } of namespaces) yield* service.unpin(path)
+    }
+    for (const { path } of namespaces) assert.isFalse(yield* service.isPinned(path))
+  }).pipe(Effect.provide(Namespaces.layer))
+)
+
 it.live("after a failure at any step the thread is at home again", () =>
   Effect.gen(function* () {
     const service = yield* Namespaces

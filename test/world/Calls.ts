@@ -86,6 +86,8 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Files.watch": ["ENOSPC"],
   "Mounts.mount": ["ENOMEM", "EPERM"],
   "Mounts.mountOverlay": ["ENOMEM", "EPERM"],
+  "Mounts.bindMapped": ["ENOMEM", "EPERM"],
+  "Mounts.canMap": ["ENOMEM"],
   "Mounts.unmount": ["EBUSY"],
   "Mounts.list": ["EIO"],
   "Namespaces.pin": ["ENOSPC", "EPERM"],

@@ -1,7 +1,9 @@
 /** mount(2) and umount2(2) of the simulated kernel. */
 import type { MountEntry, MountRequest, OverlayRequest } from "../../src/linux/Mounts.ts"
+import type { IdMappings } from "../../src/linux/IdMapping.ts"
 import { Errno } from "./Errno.ts"
 import { Directory, DiskDirectory, NamespaceNode, type FileSystem, type Node } from "./Node.ts"
+import { mappedView } from "./MappedNode.ts"
 import { OverlayDirectory } from "./Overlay.ts"
 import { pathOf, type Location, type Mount, type Paths } from "./Paths.ts"
 
@@ -86,6 +88,17 @@ export class MountTable {
       const moved = `${made.target}${child.target.slice(pathOf(source).length)}`
       clones.set(child, this.paths.add({ ...child, parent, target: moved }))
     }
+  }
+
+  /** File systems of which a mount can have mapped ids. */
+  canMap(source: string): boolean {
+    return ["ext4", "tmpfs"].includes(this.paths.find(source, { follow: true }).mount.fs.type)
+  }
+
+  bindMapped(source: string, target: string, mappings: IdMappings): void {
+    if (!this.canMap(source)) throw new Errno("EINVAL")
+    const found = this.paths.find(source, { follow: true })
+    this.bind({ ...found, node: mappedView(mappings)(found.node) }, this.paths.find(target, { follow: true }), false)
   }
 
   unmount(path: string, detach: boolean): void {

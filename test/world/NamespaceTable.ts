@@ -1,4 +1,5 @@
 /** Namespaces of the simulated kernel, and what lives in network namespaces: links and addresses. */
+import type { IdMappings } from "../../src/linux/IdMapping.ts"
 import { Errno } from "./Errno.ts"
 import { NamespaceNode, type FileSystem } from "./Node.ts"
 
@@ -25,6 +26,8 @@ export class NamespaceTable {
   /** Host names and sysctls by namespace. */
   readonly hostnames = new Map<NamespaceNode, string>()
   readonly sysctls = new Map<NamespaceNode, Map<string, string>>()
+  /** Of user namespaces. */
+  readonly mappings = new Map<NamespaceNode, IdMappings>()
   private readonly fs: FileSystem
   private macs = 0
 
@@ -92,6 +95,7 @@ export class NamespaceTable {
       this.links.delete(node)
       this.hostnames.delete(node)
       this.sysctls.delete(node)
+      this.mappings.delete(node)
     }
   }
 }

@@ -1,10 +1,11 @@
 /** Mounts of the real host, by mount(2) on pool threads: unmounting an overlay syncs its upper file system. */
 import { Effect, Semaphore } from "effect"
-import type { MountRequest, Mounts, OverlayRequest } from "../Mounts.ts"
-import { attempt, Refused } from "./attempt.ts"
+import type { MappedBind, MountRequest, Mounts, OverlayRequest } from "../Mounts.ts"
+import { attempt, codeOf, Refused } from "./attempt.ts"
 import { isAtOrBelow, parseMountInfo } from "./mountInfo.ts"
 import { makesMount, mountSteps } from "./mountSteps.ts"
-import { close, type Fd, mountAsync, O_DIRECTORY, O_PATH, openat2, umount2Async } from "./native.ts"
+import { attachTree, mapTree, openTree } from "./mountTree.ts"
+import { close, type Fd, mountAsync, O_DIRECTORY, O_PATH, O_RDONLY, openat2, umount2Async } from "./native.ts"
 import { readWhole } from "./readWhole.ts"
 
 const AT_FDCWD = -100
@@ -55,6 +56,42 @@ const mountOverlay = async ({ target, lower, upper, work, flags }: OverlayReques
   }
 }
 
+/** A mapped mount, attached nowhere; it goes after `use`, unless that attaches it. */
+const withMappedTree = async <A>(
+  { source, userNamespace }: Omit<MappedBind, "target">,
+  use: (tree: Fd, map: () => Promise<void>) => Promise<A>
+): Promise<A> => {
+  if (source.includes("\0")) throw new Refused("EINVAL", "has a NUL byte")
+  const namespace = openat2(AT_FDCWD, userNamespace, O_RDONLY, 0)
+  try {
+    const tree = await openTree(source)
+    try {
+      return await use(tree, () => mapTree(tree, namespace))
+    } finally {
+      close(tree)
+    }
+  } finally {
+    close(namespace)
+  }
+}
+
+const bindMapped = (request: MappedBind): Promise<void> =>
+  withMappedTree(request, async (tree, map) => {
+    await map()
+    await attachTree(tree, request.target)
+  })
+
+const canMap = (request: Omit<MappedBind, "target">): Promise<boolean> =>
+  withMappedTree(request, async (_tree, map) => {
+    try {
+      await map()
+      return true
+    } catch (error) {
+      if (codeOf(error) === "EINVAL") return false
+      throw error
+    }
+  })
+
 const list = async (below: string) => {
   // Latin-1 keeps bytes that are not UTF-8 until the escapes are resolved.
   const text = Buffer.from(await readWhole("/proc/self/mountinfo", maxMountInfo)).toString("latin1")
@@ -78,6 +115,12 @@ export const makeMounts = (): Mounts["Service"] => {
     ),
     mountOverlay: Effect.fn("Mounts.mountOverlay")((request: OverlayRequest) =>
       calls.withPermit(attempt("mount overlay", request.target, () => mountOverlay(request)))
+    ),
+    bindMapped: Effect.fn("Mounts.bindMapped")((request: MappedBind) =>
+      calls.withPermit(attempt("bind mapped", `${request.target} from ${request.source}`, () => bindMapped(request)))
+    ),
+    canMap: Effect.fn("Mounts.canMap")((request: Omit<MappedBind, "target">) =>
+      calls.withPermit(attempt("map ids of", request.source, () => canMap(request)))
     ),
     unmount: Effect.fn("Mounts.unmount")((target: string, options?: { readonly detach?: boolean }) => {
       const flags = UMOUNT_NOFOLLOW | (options?.detach === true ? MNT_DETACH : 0)

@@ -69,7 +69,7 @@ interface Runtime {
   readonly libc: Koffi.LibraryHandle
 }
 let runtime: Runtime | undefined
-const load = (): Runtime => {
+export const load = (): Runtime => {
   if (runtime === undefined) {
     const koffi = createRequire(import.meta.url)("koffi") as typeof Koffi
     // The program's own symbols: the C library that Node itself runs on.
@@ -78,13 +78,16 @@ const load = (): Runtime => {
   return runtime
 }
 
-const bind = (signature: string) => {
+export const bind = (signature: string) => {
   let bound: Koffi.KoffiFunc<(...args: ReadonlyArray<unknown>) => number> | undefined
   return () => (bound ??= load().libc.func(signature))
 }
 
+/** The address of a function of the C library, for calls that take one. */
+export const addressOf = (name: string): Uint8Array => load().libc.symbol(name) as Uint8Array
+
 /** A call that fails by returning a negative number. */
-const checked = (name: string, signature: string) => {
+export const checked = (name: string, signature: string) => {
   const bound = bind(signature)
   return (...args: Arguments): number => {
     const result = Number(bound()(...args))
@@ -122,7 +125,7 @@ const asynchronous = (signature: string) => {
     })
 }
 
-const checkedAsync = (name: string, signature: string) => {
+export const checkedAsync = (name: string, signature: string) => {
   const call = asynchronous(signature)
   return async (...args: Arguments): Promise<number> => {
     const { result, errno } = await call(...args)
@@ -237,20 +240,53 @@ export const setFileLock = (fd: Fd, type: keyof typeof lockTypes): void => {
   lockCall(fd, F_OFD_SETLK, lock)
 }
 
-/** Calls back once the descriptor is readable (libuv's own epoll, no thread). Call the result to stop; close the fd after. */
-export const onReadable = (fd: Fd, ready: () => void): (() => void) => {
-  const handle = load().koffi.node.poll(fd, { readable: true }, () => {
-    stop()
-    ready()
-  })
-  watched.add(handle)
+/** Watches one descriptor (libuv's own epoll, no thread). Only one poller may watch a descriptor number at a time. */
+export interface Poller {
+  /** Calls back once when it is ready for that, or broken. A further wait takes the place of this one. */
+  readonly wait: (direction: "readable" | "writable", ready: () => void) => void
+  readonly stop: () => void
+  /** Before the descriptor is closed. */
+  readonly close: () => void
+}
+
+export const makePoller = (fd: Fd): Poller => {
+  let handle: Koffi.node.PollHandle | undefined
   const stop = () => {
-    if (watched.delete(handle)) handle.close()
+    if (handle === undefined) return
+    handle.stop()
+    watched.delete(handle)
   }
-  return stop
+  return {
+    wait: (direction, ready) => {
+      const once = () => {
+        stop()
+        ready()
+      }
+      const events = { [direction]: true }
+      if (handle === undefined) handle = load().koffi.node.poll(fd, events, once)
+      else handle.start(events, once)
+      watched.add(handle)
+    },
+    stop,
+    close: () => {
+      stop()
+      handle?.close()
+      handle = undefined
+    }
+  }
 }
 // A handle that nothing names would be collected, and its event lost.
 const watched = new Set<Koffi.node.PollHandle>()
+
+/** Calls back once the descriptor is readable. Call the result to stop; close the fd after. */
+export const onReadable = (fd: Fd, ready: () => void): (() => void) => {
+  const poller = makePoller(fd)
+  poller.wait("readable", () => {
+    poller.close()
+    ready()
+  })
+  return poller.close
+}
 
 // glibc's posix_spawn_file_actions_t (80 bytes) and posix_spawnattr_t (336 bytes), with room.
 const sizeOfActions = 256
@@ -301,8 +337,11 @@ export interface PosixSpawn {
   readonly argv: ReadonlyArray<string>
   readonly environment: ReadonlyArray<string>
   readonly cwd: string | undefined
-  /** For each descriptor of the child: one of ours, numbered above every descriptor of the child, or null for /dev/null. */
-  readonly fds: ReadonlyArray<Fd | null>
+  /**
+   * For each descriptor of the child: one of ours, numbered above every descriptor of the child, or null for /dev/null.
+   * A terminal is opened anew, by which a child in a session of its own gets it as its controlling terminal.
+   */
+  readonly fds: ReadonlyArray<Fd | { readonly terminal: Fd } | null>
   readonly newSession: boolean
 }
 
@@ -314,7 +353,8 @@ export const posixSpawn = async (request: PosixSpawn): Promise<number> => {
     if (request.cwd !== undefined) actionsChdir(actions, request.cwd)
     for (const [target, source] of request.fds.entries()) {
       if (source === null) actionsOpen(actions, target, "/dev/null", O_RDWR, 0)
-      else actionsDup2(actions, source, target)
+      else if (typeof source === "number") actionsDup2(actions, source, target)
+      else actionsOpen(actions, target, `/proc/self/fd/${source.terminal}`, O_RDWR, 0)
     }
     actionsCloseFrom(actions, request.fds.length)
     const attributes = request.newSession

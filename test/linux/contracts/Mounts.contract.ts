@@ -3,9 +3,10 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Files } from "../../../src/linux/Files.ts"
 import { type MountFlag, Mounts } from "../../../src/linux/Mounts.ts"
+import { Namespaces } from "../../../src/linux/Namespaces.ts"
 import { codeOf, type Environment, put, testsIn } from "./environment.ts"
 
-export const mountsContract = (name: string, environment: Environment<Mounts | Files>): void => {
+export const mountsContract = (name: string, environment: Environment<Mounts | Files | Namespaces>): void => {
   const test = testsIn(environment)
   const bind = Effect.fnUntraced(function* (source: string, target: string, ...flags: ReadonlyArray<MountFlag>) {
     const mounts = yield* Mounts
@@ -23,6 +24,20 @@ export const mountsContract = (name: string, environment: Environment<Mounts | F
   const directories = Effect.fnUntraced(function* (...paths: ReadonlyArray<string>) {
     const files = yield* Files
     for (const path of paths) yield* files.makeDirectory(path, { recursive: true })
+  })
+  /** A user namespace that maps 1000 ids from 70000 on, pinned. */
+  const mappedNamespace = Effect.fnUntraced(function* (path: string) {
+    const namespaces = yield* Namespaces
+    const range = [{ containerId: 0, hostId: 70_000, length: 1000 }]
+    yield* put(path, "")
+    yield* Effect.acquireRelease(
+      namespaces.pin({
+        namespaces: [{ kind: "user", path }],
+        mappings: { uids: range, gids: range },
+        sysctls: []
+      }),
+      () => Effect.ignore(namespaces.unpin(path))
+    )
   })
 
   describe(`Mounts, ${name}`, () => {
@@ -262,6 +277,60 @@ export const mountsContract = (name: string, environment: Environment<Mounts | F
           () => Effect.ignore(mounts.unmount(`${dir}/merged`, { detach: true }))
         )
         assert.strictEqual(yield* codeOf(put(`${dir}/merged/a`, "x")), "EROFS")
+      }))
+    test("a mapped bind shows the namespace's ids, also as a layer of an overlay that outlives it", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/layers/a`, `${dir}/layers/mapped`, `${dir}/upper`, `${dir}/work`, `${dir}/merged`)
+        yield* put(`${dir}/layers/a/root`, "x")
+        yield* put(`${dir}/layers/a/user`, "x")
+        yield* files.chown(`${dir}/layers/a/user`, 5, 6)
+        yield* mappedNamespace(`${dir}/user`)
+        const mapped = `${dir}/layers/mapped`
+        const unmount = (target: string) => () => Effect.ignore(mounts.unmount(target, { detach: true }))
+        yield* Effect.acquireRelease(
+          mounts.bindMapped({ source: `${dir}/layers`, target: mapped, userNamespace: `${dir}/user` }),
+          unmount(mapped)
+        )
+        const owner = (path: string) => Effect.map(files.stat(`${dir}/${path}`), ({ uid, gid }) => [uid, gid])
+        assert.deepStrictEqual(yield* owner("layers/mapped/a/root"), [70_000, 70_000])
+        yield* Effect.acquireRelease(
+          mounts.mountOverlay({
+            target: `${dir}/merged`,
+            lower: [`${mapped}/a`],
+            upper: `${dir}/upper`,
+            work: `${dir}/work`,
+            flags: []
+          }),
+          unmount(`${dir}/merged`)
+        )
+        yield* mounts.unmount(mapped, { detach: true })
+        assert.deepStrictEqual(yield* files.readDirectory(mapped), [])
+        assert.deepStrictEqual(yield* owner("merged/user"), [70_005, 70_006])
+        yield* put(`${dir}/merged/user`, "y")
+        assert.deepStrictEqual(yield* owner("upper/user"), [70_005, 70_006])
+        assert.deepStrictEqual(yield* owner("layers/a/user"), [5, 6])
+        assert.strictEqual(yield* files.readText(`${dir}/layers/a/user`), "x")
+      }))
+    test("what cannot be mapped is told and refused, and nothing stays mounted", (dir) =>
+      Effect.gen(function* () {
+        const mounts = yield* Mounts
+        yield* directories(`${dir}/target`)
+        yield* put(`${dir}/file`, "")
+        yield* mappedNamespace(`${dir}/user`)
+        const userNamespace = `${dir}/user`
+        const target = `${dir}/target`
+        assert.isTrue(yield* mounts.canMap({ source: dir, userNamespace }))
+        assert.isFalse(yield* mounts.canMap({ source: "/proc", userNamespace }))
+        assert.strictEqual(yield* codeOf(mounts.canMap({ source: `${dir}/none`, userNamespace })), "ENOENT")
+        const mapped = (source: string, userNamespace: string) =>
+          codeOf(mounts.bindMapped({ source, target, userNamespace }))
+        assert.strictEqual(yield* mapped("/proc", userNamespace), "EINVAL")
+        assert.strictEqual(yield* mapped(dir, `${dir}/file`), "EINVAL")
+        assert.strictEqual(yield* mapped(dir, `${dir}/none`), "ENOENT")
+        assert.strictEqual(yield* mapped(`${dir}/none`, userNamespace), "ENOENT")
+        assert.deepStrictEqual(yield* mounts.list(target), [])
       }))
     test("data of a page or more is refused, not cut", (dir) =>
       Effect.gen(function* () {

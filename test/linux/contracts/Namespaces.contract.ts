@@ -47,6 +47,27 @@ export const namespacesContract = (name: string, environment: Environment<Namesp
         )
         assert.strictEqual(new Set(inodes).size, 4)
       }))
+    test("a user namespace is pinned with the others, and only with mappings that the kernel takes", (dir) =>
+      Effect.gen(function* () {
+        const namespaces = yield* Namespaces
+        const files = yield* Files
+        const all = ["user", ...kinds] as const
+        const request = { namespaces: all.map((kind) => ({ kind, path: `${dir}/${kind}` })) }
+        const mappings = (hostId: number, length: number) => {
+          const range = [{ containerId: 0, hostId, length }]
+          return { uids: range, gids: range }
+        }
+        yield* put(`${dir}/user`, "")
+        assert.strictEqual(yield* codeOf(pin(dir, request)), "EINVAL")
+        assert.strictEqual(yield* codeOf(pin(dir, { mappings: mappings(70_000, 1000) })), "EINVAL")
+        assert.strictEqual(yield* codeOf(pin(dir, { ...request, mappings: mappings(70_000, 0) })), "EINVAL")
+        assert.deepStrictEqual(yield* pinned(dir), [false, false, false])
+        yield* pin(dir, { ...request, mappings: mappings(70_000, 1000), hostname: "mapped" })
+        assert.deepStrictEqual(yield* pinned(dir), [true, true, true])
+        assert.isTrue(yield* namespaces.isPinned(`${dir}/user`))
+        yield* namespaces.unpin(`${dir}/user`)
+        assert.isFalse((yield* files.readDirectory(dir)).includes("user"))
+      }))
     test("files, directories and nothing at all are not pinned", (dir) =>
       Effect.gen(function* () {
         const namespaces = yield* Namespaces

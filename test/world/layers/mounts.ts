@@ -2,6 +2,7 @@
 import { Effect, Layer } from "effect"
 import { Mounts } from "../../../src/linux/Mounts.ts"
 import { Namespaces, type PinnedKind, type PinRequest } from "../../../src/linux/Namespaces.ts"
+import { isRange } from "../../../src/linux/IdMapping.ts"
 import { Errno } from "../Errno.ts"
 import { NamespaceNode } from "../Node.ts"
 import { attempt } from "../Program.ts"
@@ -9,6 +10,13 @@ import { refused, type Seam } from "./Seam.ts"
 
 export const mountsLayer = (seam: Seam): Layer.Layer<Mounts> => {
   const { world } = seam
+  const mappingsOf = (userNamespace: string) => {
+    const mappings = world.namespaces.mappings.get(
+      world.vfs.paths.find(userNamespace, { follow: true }).node as NamespaceNode
+    )
+    if (mappings === undefined) throw new Errno("EINVAL")
+    return mappings
+  }
   return Layer.succeed(Mounts, {
     mount: (request) =>
       seam.sync("Mounts", "mount", `${request.type === "" ? request.source : request.type} ${request.target}`, () =>
@@ -16,6 +24,15 @@ export const mountsLayer = (seam: Seam): Layer.Layer<Mounts> => {
       ),
     mountOverlay: (request) =>
       seam.sync("Mounts", "mountOverlay", request.target, () => world.vfs.table.mountOverlay(request)),
+    bindMapped: ({ source, target, userNamespace }) =>
+      seam.sync("Mounts", "bindMapped", `${target} from ${source}`, () =>
+        world.vfs.table.bindMapped(source, target, mappingsOf(userNamespace))
+      ),
+    canMap: ({ source, userNamespace }) =>
+      seam.sync("Mounts", "canMap", source, () => {
+        mappingsOf(userNamespace)
+        return world.vfs.table.canMap(source)
+      }),
     unmount: (target, options) =>
       seam.sync("Mounts", "unmount", target, () => {
         world.vfs.table.unmount(target, options?.detach === true)
@@ -68,6 +85,9 @@ export const namespacesLayer = (seam: Seam): Layer.Layer<Namespaces> => {
       if (!knownSysctls.some((known) => known.test(path))) throw new Errno("ENOENT")
     }
     if (request.hostname !== undefined && !kinds.has("uts")) throw new Errno("EINVAL")
+    const { mappings } = request
+    if (kinds.has("user") !== (mappings !== undefined)) throw new Errno("EINVAL")
+    if (mappings !== undefined && ![...mappings.uids, ...mappings.gids].every(isRange)) throw new Errno("EINVAL")
   }
 
   const make = (request: PinRequest): ReadonlyArray<{ readonly node: NamespaceNode; readonly path: string }> => {
@@ -76,6 +96,7 @@ export const namespacesLayer = (seam: Seam): Layer.Layer<Namespaces> => {
     for (const { kind, node } of made) {
       const loopback = world.namespaces.link(node, "lo")
       if (loopback !== undefined) loopback.up = true
+      if (kind === "user" && request.mappings !== undefined) world.namespaces.mappings.set(node, request.mappings)
       if (kind === "uts") world.namespaces.hostnames.set(node, request.hostname ?? "node")
     }
     for (const { path, value } of request.sysctls) {
