@@ -29,7 +29,18 @@ export const MountRecord = Schema.Struct({
   /** CRI MountPropagation. */
   propagation: Schema.Int,
   recursiveReadOnly: Schema.Boolean,
-  mountOptions: Schema.Array(Schema.String)
+  mountOptions: Schema.Array(Schema.String),
+  /** CRI Mount.image with the mounted image's digest; absent where a path of the host is mounted. */
+  image: Schema.optionalKey(
+    Schema.Struct({
+      image: Schema.String,
+      userSpecifiedImage: Schema.String,
+      runtimeHandler: Schema.String,
+      annotations: Labels,
+      imageRef: Schema.String,
+      subPath: Schema.String
+    })
+  )
 })
 
 export const ContainerRecord = Schema.Struct({

@@ -34,6 +34,18 @@ export class ImageMissing extends Schema.TaggedError<ImageMissing>()("ImageMissi
   }
 }
 
+/** kubelet knows the first word. */
+export class ImageVolumeMountFailed extends Schema.TaggedError<ImageVolumeMountFailed>()("ImageVolumeMountFailed", {
+  image: Schema.String,
+  containerPath: Schema.String,
+  reason: Schema.String,
+  cause
+}) {
+  override get message(): string {
+    return `ImageVolumeMountFailed: image ${JSON.stringify(this.image)} for ${this.containerPath}: ${this.reason}`
+  }
+}
+
 /** The request itself is wrong; nothing was taken. */
 export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
   field: Schema.String,
@@ -108,11 +120,24 @@ export class RecordError extends Schema.TaggedError<RecordError>()("RecordError"
   }
 }
 
+/** No connection to a port of the pod. */
+export class DialFailed extends Schema.TaggedError<DialFailed>()("DialFailed", {
+  podId: Schema.String,
+  port: Schema.Finite,
+  reason: Schema.String,
+  cause
+}) {
+  override get message(): string {
+    return `error forwarding port ${this.port} to pod ${this.podId}: ${this.reason}`
+  }
+}
+
 export type PodError =
   | PodNotFound
   | ContainerNotFound
   | AmbiguousId
   | ImageMissing
+  | ImageVolumeMountFailed
   | InvalidRequest
   | WrongState
   | NameReserved

@@ -24,6 +24,7 @@ const bound: Record<Resource["_tag"], Duration.Duration> = {
   Directory: Duration.seconds(30),
   Cgroup: Duration.seconds(10),
   Layer: Duration.seconds(60),
+  ImageVolume: Duration.seconds(60),
   Runtime: Duration.seconds(30)
 }
 
@@ -78,6 +79,8 @@ export class Releases extends Context.Service<
             return cgroups.removeIfEmpty(resource.path)
           case "Layer":
             return store.remove(resource.containerId)
+          case "ImageVolume":
+            return store.remove(resource.volumeId)
           case "Runtime":
             return Effect.provideContext(releaseRuntime(resource), runtime)
         }

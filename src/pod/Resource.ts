@@ -37,6 +37,8 @@ export const Resource = Schema.TaggedUnion({
   Cgroup: { path: Schema.String },
   /** The writable layer, its overlay mount and its record in the container store. */
   Layer: { containerId: Schema.String },
+  /** An image mounted for a container: a layer of its own, its mount and its record in the container store. */
+  ImageVolume: { volumeId: Schema.String, containerId: Schema.String },
   /** The OCI runtime's container with its processes, its cgroup and its monitor. */
   Runtime: { containerId: Schema.String, handler: Schema.String, bundle: Schema.String, cgroup: Schema.String }
 })
@@ -47,6 +49,8 @@ export const describe = (resource: Resource): string => {
   switch (resource._tag) {
     case "Network":
       return `Network ${resource.attachment.interfaceName} of pod ${resource.attachment.podId}`
+    case "ImageVolume":
+      return `ImageVolume ${resource.volumeId} of container ${resource.containerId}`
     case "Layer":
     case "Runtime":
       return `${resource._tag} ${resource.containerId}`
@@ -74,6 +78,7 @@ export const standsOn = (upper: Resource, lower: Resource): boolean => {
         (upper._tag === "Runtime" && isBelow(upper.bundle, lower.path))
       )
     case "Layer":
+    case "ImageVolume":
       return upper._tag === "Runtime" && upper.containerId === lower.containerId
     default:
       return false

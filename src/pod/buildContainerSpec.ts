@@ -28,7 +28,17 @@ const targetInit = Effect.fnUntraced(function* ({ config, pod }: ContainerPlan) 
   return target.state.pid
 })
 
-export const buildContainerSpec = Effect.fn("buildContainerSpec")(function* (plan: ContainerPlan, rootfs: string) {
+/** Where on the host the container's root file system and its images are mounted. */
+export interface ContainerMounts {
+  readonly rootfs: string
+  /** By container_path. */
+  readonly imageSources: ReadonlyMap<string, string>
+}
+
+export const buildContainerSpec = Effect.fn("buildContainerSpec")(function* (
+  plan: ContainerPlan,
+  { rootfs, imageSources }: ContainerMounts
+) {
   const { record, pod, config, image, handler, cgroup } = plan
   const files = yield* Files
   const specs = yield* ContainerSpecs
@@ -59,6 +69,7 @@ export const buildContainerSpec = Effect.fn("buildContainerSpec")(function* (pla
       resolvConf: `${directory}/resolv.conf`,
       sharedMemory: pod.namespaces.ipc === "pod" ? `${directory}/shm` : "/dev/shm"
     },
+    imageSources,
     volumeDirectory: `${store.directory(record.id)}/volumes`
   })
   return { spec, user: { uid: user.uid, gid: user.gid, groups: user.additionalGids } }

@@ -2,7 +2,12 @@
 import { Clock, Effect, Result } from "effect"
 import { posix } from "node:path"
 import { containerCgroup, type ContainerCgroup } from "../cgroup/paths.ts"
-import { NamespaceMode as Wire, type ContainerConfig, type LinuxContainerResources } from "../gen/runtime/v1/api.ts"
+import {
+  NamespaceMode as Wire,
+  type ContainerConfig,
+  type LinuxContainerResources,
+  type Mount
+} from "../gen/runtime/v1/api.ts"
 import { Images, repoDigests } from "../image/Images.ts"
 import { generateId } from "../model/Id.ts"
 import { stopSignal } from "../model/Signal.ts"
@@ -10,6 +15,7 @@ import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
 import { containerName, type ContainerRecord } from "./ContainerRecord.ts"
+import { type ImageVolume, isImageMount, mountedImageRef, planImageVolumes } from "./imageVolumes.ts"
 import { ImageMissing, InvalidRequest } from "./PodError.ts"
 import type { PodRecord } from "./PodRecord.ts"
 import { PodSettings } from "./PodSettings.ts"
@@ -19,6 +25,7 @@ export interface ContainerPlan {
   readonly pod: PodRecord
   readonly config: ContainerConfig
   readonly image: StoredImage
+  readonly imageVolumes: ReadonlyArray<ImageVolume>
   readonly handler: RuntimeHandler
   readonly cgroup: ContainerCgroup
 }
@@ -36,6 +43,35 @@ const absoluteLogPath = Effect.fnUntraced(function* (pod: PodRecord, config: Con
 
 const recordedLimits = (resources: LinuxContainerResources | undefined): ContainerRecord["limits"] =>
   resources === undefined ? null : { ...resources }
+
+const recordedMount = (mount: Mount, volumes: ReadonlyArray<ImageVolume>): ContainerRecord["mounts"][number] => {
+  const common = {
+    containerPath: mount.containerPath,
+    hostPath: mount.hostPath,
+    readonly: mount.readonly,
+    selinuxRelabel: mount.selinuxRelabel,
+    propagation: mount.propagation,
+    recursiveReadOnly: mount.recursiveReadOnly,
+    mountOptions: mount.mountOptions
+  }
+  const { image } = mount
+  const volume = isImageMount(mount)
+    ? volumes.findLast(({ containerPath }) => containerPath === mount.containerPath)
+    : undefined
+  if (image === undefined || volume === undefined) return common
+  return {
+    ...common,
+    readonly: true,
+    image: {
+      image: image.image,
+      userSpecifiedImage: image.userSpecifiedImage,
+      runtimeHandler: image.runtimeHandler,
+      annotations: image.annotations,
+      imageRef: mountedImageRef(volume.image),
+      subPath: mount.imageSubPath
+    }
+  }
+}
 
 export const planContainer = Effect.fn("planContainer")(function* (
   pod: PodRecord,
@@ -59,6 +95,7 @@ export const planContainer = Effect.fn("planContainer")(function* (
 
   const image = yield* (yield* Images).resolve(config.image.image)
   if (image === undefined) return yield* new ImageMissing({ image: config.image.image })
+  const imageVolumes = yield* planImageVolumes(config.mounts)
   const handler = yield* (yield* RuntimeHandlers).get(pod.runtimeHandler)
   const id = yield* generateId
   const cgroup = containerCgroup(settings.cgroupManager, pod.cgroupParent, id)
@@ -83,15 +120,7 @@ export const planContainer = Effect.fn("planContainer")(function* (
       ref: repoDigests(image)[0] ?? image.id
     },
     logPath: yield* absoluteLogPath(pod, config),
-    mounts: config.mounts.map((mount) => ({
-      containerPath: mount.containerPath,
-      hostPath: mount.hostPath,
-      readonly: mount.readonly,
-      selinuxRelabel: mount.selinuxRelabel,
-      propagation: mount.propagation,
-      recursiveReadOnly: mount.recursiveReadOnly,
-      mountOptions: mount.mountOptions
-    })),
+    mounts: config.mounts.map((mount) => recordedMount(mount, imageVolumes)),
     limits: recordedLimits(config.linux?.resources),
     user: { uid: 0, gid: 0, groups: [] },
     stopSignal: stopSignal(config.stopSignal, image.config.config.StopSignal),
@@ -106,8 +135,9 @@ export const planContainer = Effect.fn("planContainer")(function* (
     // In the order of taking; given back in reverse.
     resources: [
       { _tag: "Layer", containerId: id },
+      ...imageVolumes.map(({ volumeId }) => ({ _tag: "ImageVolume" as const, volumeId, containerId: id })),
       { _tag: "Runtime", containerId: id, handler: handler.name, bundle, cgroup: cgroup.success.path }
     ]
   }
-  return { record, pod, config, image, handler, cgroup: cgroup.success } satisfies ContainerPlan
+  return { record, pod, config, image, imageVolumes, handler, cgroup: cgroup.success } satisfies ContainerPlan
 })

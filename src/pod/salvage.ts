@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { isId } from "../model/Id.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
+import { volumeOwner } from "./imageVolumes.ts"
 import { podDirectory, podNamespaces } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 import { type DamagedRecord, Records } from "./Records.ts"
@@ -14,8 +15,10 @@ const possibleRows = Effect.fnUntraced(function* ({ kind, id }: DamagedRecord) {
   const handlers = yield* (yield* RuntimeHandlers).list
   const directory = podDirectory(settings.runDirectory, id)
   const store = yield* ContainerStore
+  const volumes = (yield* store.list).filter(({ metadata }) => volumeOwner(metadata) === id)
   const runtime: ReadonlyArray<Resource> = [
     { _tag: "Layer", containerId: id },
+    ...volumes.map((volume) => ({ _tag: "ImageVolume" as const, volumeId: volume.id, containerId: id })),
     ...handlers.map(({ name }) => ({
       _tag: "Runtime" as const,
       containerId: id,

@@ -32,6 +32,8 @@ export class ContainerStore extends Context.Service<
     readonly create: (request: NewContainerLayer) => Effect.Effect<StoredContainer, StoreError>
     /** Mounts the overlay and answers the root file system's path; mounting again answers the same path. */
     readonly mount: (id: string) => Effect.Effect<string, StoreError>
+    /** The same, for reading only: without devices, programs and set-user-ID. */
+    readonly mountVolume: (id: string) => Effect.Effect<string, StoreError>
     /** Succeeds when it is not mounted or unknown. */
     readonly unmount: (id: string) => Effect.Effect<void, StoreError>
     /** Unmounts, removes the writable layer and the record; succeeds when it is gone, repairs what a crash left half-done. */

@@ -133,11 +133,20 @@ describe("mounts", () => {
     Effect.gen(function* () {
       const mount = criMount({
         containerPath: "/a",
+        propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL,
         image: { image: "i", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" }
       })
       assert.match(yield* messageOf({ config: config({ mounts: [mount] }) }), /^ImageVolumeMountFailed: /)
       const { spec } = yield* make({ config: config({ mounts: [mount] }), imageSources: new Map([["/a", "/img"]]) })
-      assert.strictEqual(spec.mounts.find(({ destination }) => destination === "/a")?.source, "/img")
+      assert.deepStrictEqual(
+        spec.mounts.find(({ destination }) => destination === "/a"),
+        {
+          destination: "/a",
+          type: "bind",
+          source: "/img",
+          options: ["rbind", "ro", "rprivate", "nosuid", "nodev", "noexec"]
+        }
+      )
     })
   )
 })

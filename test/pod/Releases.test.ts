@@ -44,6 +44,7 @@ const row = {
     }
   },
   layer: { _tag: "Layer", containerId: podId },
+  volume: { _tag: "ImageVolume", volumeId: "e".repeat(64), containerId: podId },
   runtime: { _tag: "Runtime", containerId: podId, handler: "crun", bundle: `${directory}/pause`, cgroup: "/crio/p" },
   cgroup: { _tag: "Cgroup", path: "/crio" }
 } satisfies Record<string, Resource>
@@ -112,7 +113,8 @@ describe("what stands on what", () => {
     ["network", "netns"],
     ["mount", "directory"],
     ["runtime", "directory"],
-    ["runtime", "layer"]
+    ["runtime", "layer"],
+    ["runtime", "volume"]
   ]
   for (const upper of Object.keys(row) as ReadonlyArray<keyof typeof row>) {
     for (const lower of Object.keys(row) as ReadonlyArray<keyof typeof row>) {

@@ -49,7 +49,15 @@ export const toContainer = (container: ContainerRecord): Container => ({
   annotations: container.annotations
 })
 
-const toMount = (mount: ContainerRecord["mounts"][number]): Mount => ({
+type MountRecord = ContainerRecord["mounts"][number]
+
+const mountedImage = ({ image }: MountRecord): Pick<Mount, "image" | "imageSubPath"> => {
+  if (image === undefined) return { image: undefined, imageSubPath: "" }
+  const { subPath, ...spec } = image
+  return { image: spec, imageSubPath: subPath }
+}
+
+const toMount = (mount: MountRecord): Mount => ({
   containerPath: mount.containerPath,
   hostPath: mount.hostPath,
   readonly: mount.readonly,
@@ -58,8 +66,7 @@ const toMount = (mount: ContainerRecord["mounts"][number]): Mount => ({
   uidMappings: [],
   gidMappings: [],
   recursiveReadOnly: mount.recursiveReadOnly,
-  image: undefined,
-  imageSubPath: "",
+  ...mountedImage(mount),
   mountOptions: [...mount.mountOptions]
 })
 

@@ -8,6 +8,7 @@ import { Admission } from "../../pod/Admission.ts"
 import { buildContainerSpec } from "../../pod/buildContainerSpec.ts"
 import { mountRootfs } from "../../pod/containerLayer.ts"
 import { type ContainerPlan, planContainer } from "../../pod/containerPlan.ts"
+import { mountImageVolumes } from "../../pod/imageVolumes.ts"
 import { Jobs } from "../../pod/Jobs.ts"
 import { launchMonitor } from "../../pod/launchMonitor.ts"
 import { findPod } from "../../pod/lookup.ts"
@@ -40,7 +41,8 @@ const create = Effect.fnUntraced(function* (plan: ContainerPlan) {
   return yield* Effect.gen(function* () {
     yield* pods.beginContainer(plan.record)
     const rootfs = yield* mountRootfs(plan)
-    const { spec, user } = yield* buildContainerSpec(plan, rootfs)
+    const imageSources = yield* mountImageVolumes(plan)
+    const { spec, user } = yield* buildContainerSpec(plan, { rootfs, imageSources })
     const init = yield* launchMonitor({ ...plan.record, handler: plan.handler }, spec)
     yield* pods.moveContainer(id, { _tag: "Created", ...init }, { user })
     return id

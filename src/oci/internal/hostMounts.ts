@@ -10,7 +10,7 @@ import type { Mount } from "../../model/RuntimeSpec.ts"
 import { SpecHostError } from "../OciError.ts"
 import type { RuntimeFeatures } from "../RuntimeHandlers.ts"
 import { invalid, orFail, unsupported } from "../spec/fault.ts"
-import { bind, requestDestination, requestMount, volumeDestination } from "../spec/mounts.ts"
+import { bind, imageMount, requestDestination, requestMount, volumeDestination } from "../spec/mounts.ts"
 
 export interface MountSettings {
   /** Put before every source. */
@@ -74,19 +74,21 @@ export interface RequestedMounts {
   readonly imageSources: ReadonlyMap<string, string>
 }
 
+const isImageMount = (mount: CriMount): boolean => mount.image !== undefined && mount.image.image !== ""
+
 const sourceOf = Effect.fnUntraced(function* (mount: CriMount, request: RequestedMounts, settings: MountSettings) {
-  if (mount.image === undefined || mount.image.image === "") {
-    return yield* resolveSource(request.containerId, mount.hostPath, settings)
-  }
+  if (!isImageMount(mount)) return yield* resolveSource(request.containerId, mount.hostPath, settings)
   const source = request.imageSources.get(mount.containerPath)
   if (source !== undefined) return source
-  const reason = `ImageVolumeMountFailed: image ${mount.image.image} is not mounted for ${mount.containerPath}`
+  const reason = `ImageVolumeMountFailed: image ${mount.image?.image} is not mounted for ${mount.containerPath}`
   return yield* orFail(request.containerId, unsupported("mounts.image", reason))
 })
 
 export const resolveRequestedMounts = Effect.fnUntraced(function* (request: RequestedMounts, settings: MountSettings) {
   const mounts = yield* Mounts
-  const propagating = request.mounts.some(({ propagation }) => propagation !== MountPropagation.PROPAGATION_PRIVATE)
+  const propagating = request.mounts.some(
+    (mount) => !isImageMount(mount) && mount.propagation !== MountPropagation.PROPAGATION_PRIVATE
+  )
   const table = propagating
     ? yield* Effect.mapError(
         mounts.list(),
@@ -99,6 +101,7 @@ export const resolveRequestedMounts = Effect.fnUntraced(function* (request: Requ
       // Before anything is made on the host for it.
       yield* orFail(request.containerId, requestDestination(mount.containerPath))
       const source = yield* sourceOf(mount, request, settings)
+      if (isImageMount(mount)) return yield* orFail(request.containerId, imageMount(mount, source))
       yield* orFail(request.containerId, checkPropagation(mount, source, table))
       return yield* orFail(request.containerId, requestMount(mount, source, request.features))
     })

@@ -139,6 +139,12 @@ export const requestMount = (
     ])
   })
 
+/** An image's content is for reading: no writes, no devices, no programs, and nothing that the host mounts below it. */
+export const imageMount = (mount: CriMount, source: string): Result.Result<Mount, Fault> =>
+  Result.map(requestDestination(mount.containerPath), (destination) =>
+    bind(source, destination, ["ro", "rprivate", "nosuid", "nodev", "noexec"])
+  )
+
 /** Later mounts replace earlier ones of the same destination; a parent comes before what lies below it. */
 export const arrangeMounts = (...lists: ReadonlyArray<ReadonlyArray<Mount>>): ReadonlyArray<Mount> => {
   const byDestination = new Map<string, Mount>()

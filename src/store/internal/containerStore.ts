@@ -2,6 +2,7 @@
 import { Cause, DateTime, Effect } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
+import type { OverlayRequest } from "../../linux/Mounts.ts"
 import type { ContainerStore, NewContainerLayer, StoredContainer } from "../ContainerStore.ts"
 import { ContainerNameInUse, ContainerNotFound, ImageNotFound, ioError, LayerMissing } from "../StoreError.ts"
 import { makeOverlayMounts } from "./overlayMount.ts"
@@ -123,11 +124,15 @@ export const makeContainerStore = Effect.gen(function* () {
     return stored(record)
   })
 
-  const mount = Effect.fn("ContainerStore.mount")(function* (id: string) {
+  const mountWith = Effect.fnUntraced(function* (id: string, flags: OverlayRequest["flags"]) {
     const container = containers.find((candidate) => candidate.id === id)
     if (container === undefined) return yield* new ContainerNotFound({ id })
-    return yield* overlay.mount(id, container.layerId)
+    return yield* overlay.mount(id, container.layerId, flags)
   })
+  const mount = Effect.fn("ContainerStore.mount")((id: string) => mountWith(id, ["nodev"]))
+  const mountVolume = Effect.fn("ContainerStore.mountVolume")((id: string) =>
+    mountWith(id, ["ro", "nosuid", "nodev", "noexec"])
+  )
 
   const layerOf = (id: string): string =>
     containers.find((candidate) => candidate.id === id)?.layerId ?? containerLayerId(id)
@@ -181,6 +186,7 @@ export const makeContainerStore = Effect.gen(function* () {
     list: Effect.sync(() => containers),
     create,
     mount,
+    mountVolume,
     unmount,
     remove,
     directory,

@@ -4,7 +4,7 @@ import { posix } from "node:path"
 import { isTemporaryName } from "../../linux/atomicWrite.ts"
 import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
-import { Mounts } from "../../linux/Mounts.ts"
+import { Mounts, type OverlayRequest } from "../../linux/Mounts.ts"
 import { ioError, type StoreError, TooManyLayers } from "../StoreError.ts"
 import { makeStoreLock } from "./lockfile.ts"
 import { layerDirectory } from "./paths.ts"
@@ -15,7 +15,11 @@ import type { StoreRoot } from "./StoreRoot.ts"
 
 export interface OverlayMounts {
   /** The mount point; the same again while it is mounted. */
-  readonly mount: (containerId: string, layerId: string) => Effect.Effect<string, StoreError>
+  readonly mount: (
+    containerId: string,
+    layerId: string,
+    flags: OverlayRequest["flags"]
+  ) => Effect.Effect<string, StoreError>
   /** Succeeds when it is not mounted. */
   readonly unmount: (layerId: string) => Effect.Effect<void, StoreError>
 }
@@ -63,7 +67,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
     ).pipe(Effect.mapError(ioError("bind", target)))
   })
 
-  const mount = Effect.fnUntraced(function* (containerId: string, layerId: string) {
+  const mount = Effect.fnUntraced(function* (containerId: string, layerId: string, flags: OverlayRequest["flags"]) {
     const target = posix.join(layerDirectory(paths, layerId), "merged")
     const layers = yield* layersOf(layerId)
     yield* exclusive(
@@ -76,7 +80,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
         if (!mounted) {
           if (!isMounted(paths.overlay)) yield* makeHome()
           yield* mounts
-            .mountOverlay({ target, ...layers, flags: ["nodev"] })
+            .mountOverlay({ target, ...layers, flags })
             .pipe(
               Effect.mapError((error) =>
                 error.code === "E2BIG"

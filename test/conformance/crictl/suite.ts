@@ -4,6 +4,7 @@ import { containersOfPods } from "./containers.ts"
 import { imagesOfRegistries } from "./images.ts"
 import { networkOfPods } from "./network.ts"
 import { nodeAndVersions } from "./node.ts"
+import { imageVolumes } from "./imageVolumes.ts"
 import { lifeOfPods } from "./pods.ts"
 import { restartOfTheDaemon } from "./restart.ts"
 import { openSite, type Site } from "./support/Site.ts"
@@ -27,6 +28,7 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     imagesOfRegistries(site)
     lifeOfPods(site)
     containersOfPods(site)
+    imageVolumes(site)
     networkOfPods(site)
     restartOfTheDaemon(site)
 

@@ -7,6 +7,9 @@ import { listImages } from "../../../src/cri/image/listImages.ts"
 import { pullImage } from "../../../src/cri/image/pullImage.ts"
 import { removeImage } from "../../../src/cri/image/removeImage.ts"
 import { Jobs } from "../../../src/pod/Jobs.ts"
+import { ContainerStore } from "../../../src/store/ContainerStore.ts"
+import { ImageStore } from "../../../src/store/ImageStore.ts"
+import { ImageInUse } from "../../../src/store/StoreError.ts"
 import { registryOf } from "../../image/support/fakeRegistry.ts"
 import { makeImage } from "../../image/support/images.ts"
 import { makePuller } from "../../image/support/puller.ts"
@@ -16,7 +19,22 @@ const makeWorld = (pinnedImages: ReadonlyArray<string> = []) => {
   const world = makePuller(registryOf({ images: [image], tags: { v1: image.manifest, v2: image.manifest } }), {
     settings: { pinnedImages }
   })
-  return { ...world, layer: Layer.merge(world.layer, Jobs.layer) }
+  const containers = Layer.mock(ContainerStore, {
+    mountpoint: "/store",
+    directory: (id) => id,
+    runDirectory: (id) => id,
+    list: Effect.succeed([
+      {
+        id: "volume",
+        names: [],
+        imageId: image.id,
+        layerId: "layer",
+        metadata: JSON.stringify({ "volume-of": "reader" }),
+        createdMs: 0
+      }
+    ])
+  })
+  return { ...world, layer: Layer.mergeAll(world.layer, Jobs.layer, containers) }
 }
 
 const spec = (name: string): ImageSpec => ({ ...ImageSpec.decode(new Uint8Array()), image: name })
@@ -110,6 +128,23 @@ describe("ImageService", () => {
       assert.isUndefined((yield* status("r.example/app:v1")).image)
       assert.strictEqual((yield* list()).images.length, 0)
     }).pipe(Effect.provide(world.layer))
+  })
+
+  it.effect("an image in use stays; who reads it as a volume is named by its own id", () => {
+    const world = makeWorld()
+    const used = Layer.effect(
+      ImageStore,
+      Effect.map(ImageStore, (store) => ({
+        ...store,
+        remove: (imageId: string) => Effect.fail(new ImageInUse({ imageId, containers: ["stands", "volume"] }))
+      }))
+    ).pipe(Layer.provideMerge(world.layer))
+    return Effect.gen(function* () {
+      yield* pull("r.example/app:v1")
+      const error = yield* Effect.flip(removeImage({ image: spec("r.example/app:v1") }))
+      assert.strictEqual(error._tag, "ImageInUse")
+      assert.include(error.message, "stands, reader")
+    }).pipe(Effect.provide(used))
   })
 
   it.effect("a request without a name is invalid", () => {

@@ -78,6 +78,29 @@ describe("containers on the wire", () => {
     assert.deepInclude(echoed as object, mount)
   })
 
+  it("echoes image mounts with the digest of what is mounted, and where in it", () => {
+    const image = {
+      image: "quay.io/a/models:1",
+      userSpecifiedImage: "models:1",
+      runtimeHandler: "",
+      annotations: {},
+      imageRef: `quay.io/a/models@sha256:${"1".repeat(64)}`
+    }
+    const mount = {
+      containerPath: "/models",
+      hostPath: "",
+      readonly: true,
+      selinuxRelabel: false,
+      propagation: 0,
+      recursiveReadOnly: false,
+      mountOptions: []
+    }
+    const [echoed] = toContainerStatus(
+      containerRecord({ mounts: [{ ...mount, image: { ...image, subPath: "a/b" } }] })
+    ).mounts
+    assert.deepStrictEqual(echoed, { ...mount, image, imageSubPath: "a/b", uidMappings: [], gidMappings: [] } as never)
+  })
+
   it("echoes limits, large ones exactly", () => {
     const limits: ContainerRecord["limits"] = {
       cpuPeriod: 100_000n,

@@ -13,6 +13,7 @@ import {
   ListImagesResponse,
   ListPodSandboxRequest,
   ListPodSandboxResponse,
+  Mount,
   PodSandboxConfig,
   PodSandboxState,
   PortMapping,
@@ -32,6 +33,8 @@ const { runtime, image } = handlers
 export interface PodShape {
   readonly imageName: string
   readonly args: ReadonlyArray<string>
+  /** The image is mounted here as well. */
+  readonly imageVolume?: string
   readonly hostPort?: number
   /** A cgroup that is there before the pod and stays. */
   readonly cgroupParent?: string
@@ -66,8 +69,23 @@ export class Kubelet {
       metadata: { name: "app", attempt: this.containerAttempt },
       image: { ...blank(ImageSpec), image: this.shape.imageName, userSpecifiedImage: this.shape.imageName },
       command: [...this.shape.args],
-      logPath: `app/${this.containerAttempt}.log`
+      logPath: `app/${this.containerAttempt}.log`,
+      mounts: this.imageMounts
     }
+  }
+
+  private get imageMounts(): Array<Mount> {
+    const { imageName, imageVolume } = this.shape
+    if (imageVolume === undefined) return []
+    return [
+      {
+        ...blank(Mount),
+        containerPath: imageVolume,
+        readonly: true,
+        image: { ...blank(ImageSpec), image: imageName },
+        imageSubPath: "etc"
+      }
+    ]
   }
 
   pullImage = Effect.suspend(() =>

@@ -60,6 +60,7 @@ export const podWalk =
     const kubelet = new Kubelet({
       imageName,
       args: ["sh", "-c", "trap 'exit 0' TERM; echo hello; sleep 3600"],
+      imageVolume: "/assets",
       hostPort: 8080
     })
     return {

@@ -27,7 +27,8 @@ export const names = {
   busybox: "registry.k8s.io/e2e-test-images/busybox:1.29-4",
   nginx: "docker.io/library/nginx:1",
   app: "quay.io/example/app:2",
-  pause: "registry.k8s.io/pause:3.10.1"
+  pause: "registry.k8s.io/pause:3.10.1",
+  assets: "quay.io/example/assets:1"
 }
 
 export const credentials = { username: "robot", password: "pass:wörd" }
@@ -94,6 +95,7 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
   await push(plain, images.pause.directory, "k8s/pause:3.10.1")
   await push(plain, images.nginx.directory, "hub/library/nginx:1")
   await push(plain, images.app.directory, "quay/example/app:2")
+  await push(plain, images.assets.directory, "quay/example/assets:1")
   await push(guarded, images.busybox.directory, "private/team/busybox:1")
 
   const registry = (prefix: string, location: string, insecure: boolean) =>

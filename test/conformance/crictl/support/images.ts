@@ -127,6 +127,23 @@ const appTar = (): Buffer =>
     chmodSync(`${root}/work`, 0o777)
   })
 
+/** A base of files, and over it links by which a stranger would leave the image, and something that is no file. */
+const assetsTars = (): readonly [Buffer, Buffer] => [
+  tarOf((root) => {
+    put(root, "models/weights", "base\n")
+    put(root, "models/tool", "#!/bin/sh\necho ran\n", 0o4755)
+    put(root, "etc/secret", "of the image\n")
+    put(root, "gone", "")
+  }),
+  tarOf((root) => {
+    put(root, "models/weights", "tuned\n")
+    put(root, ".wh.gone", "")
+    execFileSync("sh", ["-c", "ln -s /etc absolute; ln -s ../../../../../etc up; ln -s loop loop; mkfifo fifo"], {
+      cwd: root
+    })
+  })
+]
+
 /** A pid 1 that reaps what is left to it, as pause does. */
 const pauseTar = (): Buffer =>
   tarOf((root) => {
@@ -141,7 +158,7 @@ export interface Layout {
   readonly digest: string
 }
 
-export type ImageName = "busybox" | "nginx" | "app" | "pause"
+export type ImageName = "busybox" | "nginx" | "app" | "pause" | "assets"
 
 export const makeImages = (directory: string, page: string): Readonly<Record<ImageName, Layout>> => {
   const base: ImageLayer = { tar: busyboxTar(`${directory}/base`, page), compression: "gzip" }
@@ -168,6 +185,10 @@ export const makeImages = (directory: string, page: string): Readonly<Record<Ima
         Labels: { maintainer: "nobody" },
         StopSignal: "SIGUSR1"
       }
+    }),
+    assets: layout("assets", {
+      layers: assetsTars().map((tar) => ({ tar, compression: "gzip" as const })),
+      config: {}
     }),
     pause: layout("pause", {
       layers: [base, { tar: pauseTar(), compression: "gzip" }],
