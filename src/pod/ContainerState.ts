@@ -117,6 +117,12 @@ export const transition = (state: ContainerState, event: ContainerEvent): Result
   }
 }
 
-/** The reason kubelet shows for an exit (CRI ContainerStatus.reason). */
-export const exitReason = (exitCode: number, oomKilled: boolean): string =>
-  oomKilled ? "OOMKilled" : exitCode === 0 ? "Completed" : "Error"
+/** What a process that a seccomp profile kills exits with: 128 + SIGSYS. */
+const seccompKill = 159
+
+/** The reason kubelet shows for an exit (CRI ContainerStatus.reason), in CRI-O's words. */
+export const exitReason = (exitCode: number, oomKilled: boolean): string => {
+  if (oomKilled) return "OOMKilled"
+  if (exitCode === seccompKill) return "seccomp killed"
+  return exitCode === 0 ? "Completed" : "Error"
+}

@@ -25,6 +25,8 @@ export class Jobs extends Context.Service<
      * Interrupting the caller leaves the job running. The end of the server interrupts the job and all who wait for it.
      */
     readonly attach: <A, E, R>(key: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Waits until the job of that key has ended, however; at once when there is none. */
+    readonly settled: (key: string) => Effect.Effect<void>
     /** Names what this fiber waits for while it does. */
     readonly waiting: (name: string) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     readonly list: Effect.Effect<ReadonlyArray<Wait>>
@@ -68,8 +70,15 @@ export class Jobs extends Context.Service<
           })
         )
 
+      const settled = (key: string) =>
+        Effect.suspend(() => {
+          const known = jobs.get(key)
+          return known === undefined ? Effect.void : Effect.asVoid(Effect.exit(Deferred.await(known)))
+        })
+
       return Jobs.of({
         attach,
+        settled,
         waiting: (name) => listed(name, "wait"),
         list: Effect.map(Clock.currentTimeMillis, (now) =>
           Array.from(running, ({ name, kind, sinceMs }) => ({ name, kind, ageMs: now - sinceMs }))

@@ -5,12 +5,19 @@ import { Files } from "../linux/Files.ts"
 import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { exitReason } from "./ContainerState.ts"
+import { Jobs } from "./Jobs.ts"
 import { killCgroup } from "./killCgroup.ts"
 import { Pods } from "./Pods.ts"
 import { PodSettings } from "./PodSettings.ts"
 
 /** A monitor that lives may take so long to write down an exit: it writes out the log before. */
 const recordingPatience = Duration.seconds(60)
+
+/** Key of the job that starts a container. */
+export const startOf = (containerId: string): string => `StartContainer ${containerId}`
+
+/** A runtime may take so long to answer for the start of a process that has ended by then. */
+const startPatience = Duration.seconds(10)
 
 /** How often processes are looked at: their monitors tell of exits, but monitors can be killed. */
 const sweepInterval = Duration.seconds(10)
@@ -55,6 +62,10 @@ export const recordExit = Effect.fn("recordExit")(function* (id: string) {
     containerId: id
   })
   if (Option.isNone(exit)) return
+  // A short life ends before its start is answered for: what that answer is, a start or its failure, comes first.
+  if (container.state._tag === "Created") {
+    yield* Effect.timeoutOption((yield* Jobs).settled(startOf(id)), startPatience)
+  }
   const { code, finishedAtNs, oomKilled } = exit.value
   yield* pods
     .moveContainer(id, {
@@ -135,8 +146,12 @@ export const followExits = Effect.gen(function* () {
     // The directory has to be there for its changes to be seen.
     Effect.retry(Schedule.spaced("5 seconds")),
     Effect.andThen(
-      Stream.runForEach(conmon.exits(exitsDirectory), (id) =>
-        recordExit(id).pipe(logging(`taking over the exit of container ${id}`))
+      conmon.exits(exitsDirectory).pipe(
+        Stream.mapEffect((id) => recordExit(id).pipe(logging(`taking over the exit of container ${id}`)), {
+          concurrency: "unbounded",
+          unordered: true
+        }),
+        Stream.runDrain
       )
     )
   )

@@ -110,6 +110,7 @@ describe("container transitions", () => {
     assert.strictEqual(Container.exitReason(1, false), "Error")
     assert.strictEqual(Container.exitReason(137, true), "OOMKilled")
     assert.strictEqual(Container.exitReason(137, false), "Error")
+    assert.strictEqual(Container.exitReason(159, false), "seccomp killed")
   })
 })
 

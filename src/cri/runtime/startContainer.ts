@@ -5,6 +5,7 @@ import { Processes } from "../../linux/Processes.ts"
 import { OciRuntime } from "../../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../../oci/RuntimeHandlers.ts"
 import { Admission } from "../../pod/Admission.ts"
+import { startOf } from "../../pod/exits.ts"
 import { Jobs } from "../../pod/Jobs.ts"
 import { findContainer } from "../../pod/lookup.ts"
 import { WrongState } from "../../pod/PodError.ts"
@@ -15,7 +16,7 @@ export const startContainer = Effect.fn("RuntimeService.StartContainer")(functio
   const jobs = yield* Jobs
   const admission = yield* Admission
   const { id } = yield* findContainer(request.containerId)
-  yield* jobs.attach(`StartContainer ${id}`, start(id).pipe(admission.admit(`start of container ${id}`)))
+  yield* jobs.attach(startOf(id), start(id).pipe(admission.admit(`start of container ${id}`)))
   return {} satisfies StartContainerResponse
 })
 
