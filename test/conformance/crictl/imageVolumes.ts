@@ -1,6 +1,6 @@
 /** Images as volumes: read-only, with sub paths that cannot leave the image, in use as long as a container has them. */
 import { readFileSync } from "node:fs"
-import { assert, describe, it } from "vitest"
+import { assert, beforeAll, describe, it } from "vitest"
 import type { Request } from "./support/Crictl.ts"
 import { eventually, names, type Site } from "./support/Site.ts"
 
@@ -17,6 +17,10 @@ export const imageVolumes = (site: () => Site) =>
       readFileSync("/proc/self/mountinfo", "utf8")
         .split("\n")
         .filter((line) => line.includes(`${site().place.root}/overlay/`)).length
+
+    beforeAll(async () => {
+      await site().crictl.ok("pull", names.busybox)
+    })
 
     it("show the image, whole and in parts, for reading only", async () => {
       const { crictl, pod, container, startOne, images } = site()
@@ -37,9 +41,21 @@ export const imageVolumes = (site: () => Site) =>
          /part/tool 2>/dev/null || echo not run; grep -c ' /\\(whole\\|part\\|file\\|inside\\|up\\) .*ro,nosuid,nodev,noexec' /proc/self/mounts`
       )
       assert.deepStrictEqual(seen.split("\n"), [
-        ...["tuned", "tuned", "tuned", "of the image", "secret"],
-        ...["absolute", "etc", "fifo", "loop", "models", "up"],
-        ...["refused", "refused", "not run", "5"]
+        "tuned",
+        "tuned",
+        "tuned",
+        "of the image",
+        "secret",
+        "absolute",
+        "etc",
+        "fifo",
+        "loop",
+        "models",
+        "up",
+        "refused",
+        "refused",
+        "not run",
+        "5"
       ])
 
       const { status } = await crictl.json("inspect", containerId)
