@@ -25,6 +25,7 @@ import { Locks } from "./linux/Locks.ts"
 import { Mounts } from "./linux/Mounts.ts"
 import { Namespaces } from "./linux/Namespaces.ts"
 import { Processes } from "./linux/Processes.ts"
+import { Sockets } from "./linux/Sockets.ts"
 import { systemPath } from "./model/SystemPath.ts"
 import { ContainerSpecs } from "./oci/ContainerSpecs.ts"
 import { HostFacts } from "./oci/HostFacts.ts"
@@ -69,6 +70,7 @@ const seam = Layer.mergeAll(
   Processes.layer,
   Locks.layer,
   LayerUnpacker.layer,
+  Sockets.layer,
   httpTransport
 )
 

@@ -1,9 +1,10 @@
 /** conmon, the monitor of each container: it owns the container's process, output and exit code, daemon or no daemon. */
-import { Context, Effect, Layer, Option, type Stream } from "effect"
+import { Context, Effect, Layer, Option, type Scope, type Stream } from "effect"
 import { posix } from "node:path"
 import { Files } from "../linux/Files.ts"
 import { isGone, type LinuxError } from "../linux/LinuxError.ts"
 import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
+import { Sockets } from "../linux/Sockets.ts"
 import { because, ConmonError } from "./ConmonError.ts"
 import type {
   ContainerExit,
@@ -12,10 +13,13 @@ import type {
   LaunchRequest,
   MonitoredContainer
 } from "./MonitoredContainer.ts"
+import { type Attachment, attachTo, type WantedStreams } from "./internal/attach.ts"
 import { readExitFiles, watchExits } from "./internal/exits.ts"
 import { launchMonitor } from "./internal/launch.ts"
 import { inspectLogPath } from "./internal/logPath.ts"
 import { endMonitor, findMonitor, findMonitors } from "./internal/monitor.ts"
+
+export type { Attachment, WantedStreams } from "./internal/attach.ts"
 
 export class Conmon extends Context.Service<
   Conmon,
@@ -50,9 +54,15 @@ export class Conmon extends Context.Service<
     readonly resize: (
       container: MonitoredContainer & { readonly width: number; readonly height: number }
     ) => Effect.Effect<void, ConmonError>
+    /** Output from now on, and standard input. Ends with its scope; as many at a time as one likes. */
+    readonly attach: (
+      container: MonitoredContainer & WantedStreams
+    ) => Effect.Effect<Attachment, ConmonError, Scope.Scope>
   }
 >()("cricket/conmon/Conmon") {
-  static readonly layer: Layer.Layer<Conmon, never, Files | Processes> = Layer.suspend(() => Layer.effect(Conmon, make))
+  static readonly layer: Layer.Layer<Conmon, never, Files | Processes | Sockets> = Layer.suspend(() =>
+    Layer.effect(Conmon, make)
+  )
 }
 
 const reopening = "reopen the log"
@@ -82,6 +92,7 @@ const maxTerminalSize = 1000
 const make = Effect.gen(function* () {
   const files = yield* Files
   const processes = yield* Processes
+  const sockets = yield* Sockets
   const services = { files, processes }
 
   const launch = Effect.fn("Conmon.launch")(function* (request: LaunchRequest) {
@@ -236,7 +247,19 @@ const make = Effect.gen(function* () {
     yield* control("resize the terminal", container, `1 ${size(container.height)} ${size(container.width)}\n`)
   })
 
+  const attach = Effect.fn("Conmon.attach")((container: MonitoredContainer & WantedStreams) =>
+    attachTo(sockets, `${container.bundle}/attach`, container).pipe(
+      Effect.mapError((error) =>
+        // ECONNREFUSED: a socket that nobody listens at any more.
+        error.code === "ECONNREFUSED" || isGone(error)
+          ? gone("attach to", container.containerId, error)
+          : because("State", "attach to", container.containerId)(error)
+      )
+    )
+  )
+
   return Conmon.of({
+    attach,
     launch,
     cleanup,
     monitor,

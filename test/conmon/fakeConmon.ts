@@ -8,6 +8,7 @@ import { Conmon } from "../../src/conmon/Conmon.ts"
 import { Files } from "../../src/linux/Files.ts"
 import { LinuxError } from "../../src/linux/LinuxError.ts"
 import { Processes, type SpawnRequest } from "../../src/linux/Processes.ts"
+import { Sockets } from "../../src/linux/Sockets.ts"
 
 export interface Script {
   /** What conmon writes to its sync pipe; undefined for a conmon that stays silent. */
@@ -91,6 +92,7 @@ export const makeWorld = Effect.acquireRelease(
         Layer.provide(
           Layer.mergeAll(
             Files.layer,
+            Sockets.layer,
             Layer.mock(Processes, {
               spawn,
               signal: (_, signal) => Effect.as(note(`signal ${signal}`), true),

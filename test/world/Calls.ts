@@ -101,6 +101,13 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Processes.list": ["EIO"],
   "Processes.signal": ["EPERM"],
   "Processes.awaitEnd": ["EMFILE"],
+  "Sockets.dial": ["EMFILE"],
+  "Sockets.connectPackets": ["EMFILE"],
+  "Sockets.listenForTerminal": ["EMFILE", "ENOSPC"],
+  "Sockets.receiveTerminal": ["EMFILE"],
+  "Sockets.read": ["EIO"],
+  "Sockets.write": ["EPIPE"],
+  "Sockets.resize": ["EIO"],
   "Locks.acquire": ["ENOLCK", "EMFILE"],
   "Locks.tryAcquire": ["ENOLCK"],
   "Locks.readStamp": ["EIO"],
@@ -130,6 +137,8 @@ export class Calls {
   readonly records: Array<CallRecord> = []
   readonly log: Array<string> = []
   plan: FaultPlan | undefined
+  /** Chooses faults call by call, beside the plan; for random runs. */
+  draw: ((call: CallRecord) => Fault | undefined) | undefined
   /** The call that the plan hit. */
   struck: CallRecord | undefined
   /**
@@ -204,10 +213,12 @@ export class Calls {
     this.records.push(record)
     this.log.push(`${time} ${where}#${number} ${step} ${call.service}.${call.operation} ${call.subject}`)
     const { plan } = this
-    if (plan === undefined || plan.where !== where || plan.at !== number) return undefined
+    const planned = plan?.where === where && plan.at === number ? plan.fault : undefined
+    const fault = planned ?? this.draw?.(record)
+    if (fault === undefined) return undefined
     this.struck = record
-    this.log.push(`${time} *** ${describeFault(plan.fault)}`)
-    return plan.fault
+    this.log.push(`${time} *** ${describeFault(fault)}`)
+    return fault
   }
 
   private strike(fault: Fault): void {

@@ -2,6 +2,7 @@
 import type { FileKind } from "../../src/linux/Files.ts"
 import { Errno } from "./Errno.ts"
 import type { Pipe } from "./Pipe.ts"
+import type { Listener, Pty } from "./Wire.ts"
 
 /** One file system: what stat calls a device. */
 export interface FileSystem {
@@ -99,6 +100,10 @@ export class FifoNode extends Node {
 
 export class SocketNode extends Node {
   readonly kind = "socket"
+  /** Present while somebody listens. */
+  listener: Listener | undefined
+  /** Takes the terminal that is sent to it (SCM_RIGHTS). */
+  receive: ((terminal: Pty) => void) | undefined
 }
 
 export class DeviceNode extends Node {

@@ -25,6 +25,7 @@ import type { Registry } from "./Registry.ts"
 import { exitStatus, Task, type Program } from "./Program.ts"
 import { ProcessTable, type Process, type ProcessOptions } from "./ProcessTable.ts"
 import { Vfs } from "./Vfs.ts"
+import type { Listener } from "./Wire.ts"
 
 export interface WorldOptions {
   /** Order of tasks; without it they run in the order in which they came. */
@@ -77,6 +78,8 @@ export class World {
   readonly disk: DiskDirectory
   readonly locks = new LockTable()
   readonly programs = new Map<string, Program>()
+  /** Who listens in which network namespace, by "address:port". */
+  readonly listeners = new WeakMap<NamespaceNode, Map<string, Listener>>()
   /** Registries by host name with port, as URLs have it. */
   readonly registries = new Map<string, Registry>()
   /** Processes that the memory limit of their cgroup ended. */

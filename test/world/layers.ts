@@ -7,6 +7,7 @@ import type { Locks } from "../../src/linux/Locks.ts"
 import type { Mounts } from "../../src/linux/Mounts.ts"
 import type { Namespaces } from "../../src/linux/Namespaces.ts"
 import type { Processes } from "../../src/linux/Processes.ts"
+import type { Sockets } from "../../src/linux/Sockets.ts"
 import { filesLayer } from "./layers/files.ts"
 import { httpClientLayer } from "./layers/httpClient.ts"
 import { layerUnpackerLayer } from "./layers/layerUnpacker.ts"
@@ -14,9 +15,18 @@ import { locksLayer } from "./layers/locks.ts"
 import { mountsLayer, namespacesLayer } from "./layers/mounts.ts"
 import { processesLayer } from "./layers/processes.ts"
 import { Seam } from "./layers/Seam.ts"
+import { socketsLayer } from "./layers/sockets.ts"
 import type { Life, World } from "./World.ts"
 
-export type SeamServices = Files | HttpClient.HttpClient | LayerUnpacker | Locks | Mounts | Namespaces | Processes
+export type SeamServices =
+  | Files
+  | HttpClient.HttpClient
+  | LayerUnpacker
+  | Locks
+  | Mounts
+  | Namespaces
+  | Processes
+  | Sockets
 
 export const seamLayer = (world: World, life: Life): Layer.Layer<SeamServices> => {
   const seam = new Seam(world, life)
@@ -27,6 +37,7 @@ export const seamLayer = (world: World, life: Life): Layer.Layer<SeamServices> =
     locksLayer(seam),
     mountsLayer(seam),
     namespacesLayer(seam),
-    processesLayer(seam)
+    processesLayer(seam),
+    socketsLayer(seam)
   )
 }

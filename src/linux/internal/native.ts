@@ -38,6 +38,7 @@ const unnamed: Readonly<Record<number, string>> = {
   52: "EBADE",
   62: "ETIME",
   66: "EREMOTE",
+  115: "EINPROGRESS",
   117: "EUCLEAN",
   122: "EDQUOT",
   124: "EMEDIUMTYPE",

@@ -30,6 +30,8 @@ export interface RunningExec {
   /** To the command's standard input, when the request opened it. */
   readonly write: (data: Uint8Array) => Effect.Effect<void, LinuxError>
   readonly closeStdin: Effect.Effect<void>
+  /** In characters; no effect without a terminal. */
+  readonly resize: (size: { readonly width: number; readonly height: number }) => Effect.Effect<void>
   /** The command's exit code, 128 + n after signal n. Fails when the runtime could not start the command. */
   readonly exit: Effect.Effect<number, RuntimeError>
   /** Kills every process that the exec has started. */
@@ -155,6 +157,7 @@ export const startExec = Effect.fnUntraced(function* (
     stderr: child.output(2),
     write: (data) => child.write(0, data),
     closeStdin: child.close(0),
+    resize: () => Effect.void,
     exit,
     kill: killOf(child.identity)
   }

@@ -17,9 +17,10 @@ import { Conmon } from "../../../src/conmon/Conmon.ts"
 import type { LaunchRequest } from "../../../src/conmon/MonitoredContainer.ts"
 import { Files } from "../../../src/linux/Files.ts"
 import { Processes } from "../../../src/linux/Processes.ts"
+import { Sockets } from "../../../src/linux/Sockets.ts"
 import { bench, type Bench, type BundleChanges, deleteContainer, processesAndMountsOf, runtimes } from "./bundles.ts"
 
-const services = Layer.provideMerge(Conmon.layer, Layer.mergeAll(Files.layer, Processes.layer))
+const services = Layer.provideMerge(Conmon.layer, Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer))
 
 const poll = Effect.fnUntraced(function* <A>(what: string, look: () => A | undefined | false) {
   for (let round = 0; round < 400; round++) {

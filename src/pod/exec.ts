@@ -1,0 +1,74 @@
+/** Commands in running containers: to the end (ExecSync), or with their streams in a client's hands (Exec). */
+import { Effect } from "effect"
+import { Files } from "../linux/Files.ts"
+import { generateId } from "../model/Id.ts"
+import { decodeProcess } from "../model/RuntimeSpec.ts"
+import { OciRuntime } from "../oci/OciRuntime.ts"
+import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
+import { execProcess } from "../oci/spec/execProcess.ts"
+import { orFail } from "../oci/spec/fault.ts"
+import type { ContainerRecord } from "./ContainerRecord.ts"
+import { Jobs } from "./Jobs.ts"
+import { findContainer } from "./lookup.ts"
+import { WrongState } from "./PodError.ts"
+
+export interface ContainerCommand {
+  /** Or the beginning of it. */
+  readonly containerId: string
+  readonly command: ReadonlyArray<string>
+}
+
+/** The container, if a command can be started in it: it runs, or is in the grace period of its stop. */
+export const checkRunning = Effect.fn("checkRunning")(function* (containerId: string) {
+  const container = yield* findContainer(containerId)
+  const { id, state } = container
+  // Also while it is being stopped: probes and hooks run during the grace period.
+  if (state._tag === "Running" || state._tag === "Stopping") return container
+  return yield* new WrongState({ object: `container ${id}`, action: "exec in", reason: `it is ${state._tag}` })
+})
+
+/** The container's own process, as its specification has it, with another command. */
+const planExec = Effect.fnUntraced(function* (
+  { id, bundle, handler }: ContainerRecord,
+  { command, terminal }: { readonly command: ReadonlyArray<string>; readonly terminal: boolean }
+) {
+  const text = yield* (yield* Files).readText(`${bundle}/config.json`)
+  const container = yield* Effect.fromResult(decodeProcess(text)).pipe(
+    Effect.mapError(({ message }) => {
+      const reason = `its specification ${bundle}/config.json cannot be read: ${message}`
+      return new WrongState({ object: `container ${id}`, action: "exec in", reason })
+    })
+  )
+  const execId = yield* generateId
+  const process = yield* orFail(id, execProcess({ container, command, terminal, execId }))
+  return { handler: yield* (yield* RuntimeHandlers).get(handler), process, execId }
+})
+
+const nameOf = ({ command }: ContainerCommand, id: string) => `exec ${JSON.stringify(command[0])} in container ${id}`
+
+/** `timeout` in seconds, 0 for none. What the command has started is gone when the timeout or an interruption ends it. */
+export const execSyncInContainer = Effect.fn("execSyncInContainer")(function* (
+  request: ContainerCommand & { readonly timeout: number }
+) {
+  const runtime = yield* OciRuntime
+  const jobs = yield* Jobs
+  const container = yield* checkRunning(request.containerId)
+  const { handler, process, execId } = yield* planExec(container, { command: request.command, terminal: false })
+  return yield* runtime
+    .execSync(handler, container.id, { process, execId, timeout: request.timeout })
+    .pipe(jobs.waiting(nameOf(request, container.id)))
+})
+
+/**
+ * Starts a command; closing the scope kills all that it has started and that still runs. A stop of the container lets it
+ * run on until the container's first process ends.
+ */
+export const execInContainer = Effect.fn("execInContainer")(function* (
+  request: ContainerCommand & { readonly terminal: boolean; readonly stdin: boolean }
+) {
+  const runtime = yield* OciRuntime
+  const container = yield* checkRunning(request.containerId)
+  const { handler, process, execId } = yield* planExec(container, request)
+  const { kill: _, ...running } = yield* runtime.exec(handler, container.id, { process, execId, stdin: request.stdin })
+  return running
+})
