@@ -20,16 +20,21 @@ export interface Attached extends ProcessStreams {
   readonly dropped: Effect.Effect<number>
 }
 
+/** The container, if it has a process to attach to. */
+export const checkAttachable = Effect.fn("checkAttachable")(function* (containerId: string) {
+  const container = yield* findContainer(containerId)
+  const { id, state } = container
+  if (state._tag === "Created" || state._tag === "Running" || state._tag === "Stopping") return container
+  return yield* new WrongState({ object: `container ${id}`, action: "attach to", reason: `it is ${state._tag}` })
+})
+
 /**
  * Streams that were not asked for are empty. Input for a container without standard input is taken and dropped. Of a
  * container with stdin_once the first client that leaves ends the standard input (conmon without --leave-stdin-open).
  */
 export const attachToContainer = Effect.fn("attachToContainer")(function* (request: AttachRequest) {
   const conmon = yield* Conmon
-  const { id, bundle, state, stdin, terminal } = yield* findContainer(request.containerId)
-  if (state._tag !== "Created" && state._tag !== "Running" && state._tag !== "Stopping") {
-    return yield* new WrongState({ object: `container ${id}`, action: "attach to", reason: `it is ${state._tag}` })
-  }
+  const { id, bundle, stdin, terminal } = yield* checkAttachable(request.containerId)
   const container = { containerId: id, bundle }
   const { stdout, stderr } = request
   const attachment = yield* conmon.attach({ ...container, stdout, stderr })

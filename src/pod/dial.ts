@@ -17,6 +17,14 @@ const limit = "10 seconds"
 const isRefusal = ({ code }: LinuxError) =>
   ["ECONNREFUSED", "EADDRNOTAVAIL", "ENETUNREACH", "EAFNOSUPPORT"].includes(code)
 
+/** The pod, if it is there to be connected to. */
+export const checkReachable = Effect.fn("checkReachable")(function* (podId: string) {
+  const pod = yield* findPod(podId)
+  if (pod.state._tag === "Ready") return pod
+  const object = `pod sandbox ${pod.id}`
+  return yield* new WrongState({ object, action: "forward a port to", reason: `it is ${pod.state._tag}` })
+})
+
 /**
  * A TCP connection made inside the pod's network namespace, on the host for a pod of the host's network. Closed with its
  * scope.
@@ -24,11 +32,7 @@ const isRefusal = ({ code }: LinuxError) =>
 export const dialPod = Effect.fn("dialPod")(function* (podId: string, port: number) {
   const sockets = yield* Sockets
   const { namespacesDirectory } = yield* PodSettings
-  const pod = yield* findPod(podId)
-  if (pod.state._tag !== "Ready") {
-    const object = `pod sandbox ${pod.id}`
-    return yield* new WrongState({ object, action: "forward a port to", reason: `it is ${pod.state._tag}` })
-  }
+  const pod = yield* checkReachable(podId)
   const failed = (reason: string, cause?: LinuxError) =>
     new DialFailed({ podId: pod.id, port, reason, ...(cause === undefined ? {} : { cause }) })
   if (!Number.isInteger(port) || port < 1 || port > 65_535) return yield* failed("a port is a number from 1 to 65535")
