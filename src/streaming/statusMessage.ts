@@ -15,11 +15,10 @@ const exitMessage = (code: number) => `command terminated with non-zero exit cod
 const statusObject = (status: StreamStatus) => {
   if (status._tag === "Failed") {
     const message = `Internal error occurred: ${status.message}`
-    return { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 }
+    return { status: "Failure", message, reason: "InternalError", code: 500 }
   }
-  if (status._tag === "Ended" || status.code === 0) return { metadata: {}, status: "Success" }
+  if (status._tag === "Ended" || status.code === 0) return { status: "Success" }
   return {
-    metadata: {},
     status: "Failure",
     message: exitMessage(status.code),
     reason: "NonZeroExitCode",
