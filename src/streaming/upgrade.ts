@@ -41,7 +41,7 @@ export type Endpoint = "exec" | "attach" | "portforward"
 
 const endpoints: ReadonlySet<string> = new Set<Endpoint>(["exec", "attach", "portforward"])
 
-const refusal = (status: Refusal["status"], text: string, headers: Refusal["headers"] = []): Refusal => ({
+export const refusal = (status: Refusal["status"], text: string, headers: Refusal["headers"] = []): Refusal => ({
   _tag: "Refuse",
   status,
   headers,

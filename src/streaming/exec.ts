@@ -1,0 +1,27 @@
+/** A command in a container with a client at its streams. */
+import { Effect } from "effect"
+import type { ExecStream, PodSide } from "./PodSide.ts"
+import { relayInput, relayOutput } from "./relay.ts"
+import type { Session } from "./Session.ts"
+
+/**
+ * The status follows everything that the command and what it started have written. A client that goes away ends the
+ * command's input and nothing else: it runs on to its own end, and its output is dropped.
+ */
+export const serveExec = Effect.fn("streaming.exec")(
+  function* (session: Session, request: ExecStream, podSide: PodSide) {
+    const command = yield* podSide.exec(request)
+    yield* relayInput(session, command)
+    yield* relayOutput(session, command)
+    return yield* command.exit
+  },
+  (self, session) =>
+    self.pipe(
+      Effect.scoped,
+      Effect.matchEffect({
+        onSuccess: (code) => session.finish({ _tag: "Exited", code }),
+        onFailure: ({ message }) =>
+          Effect.andThen(Effect.logInfo(`exec failed: ${message}`), session.finish({ _tag: "Failed", message }))
+      })
+    )
+)
