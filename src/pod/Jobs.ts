@@ -56,10 +56,11 @@ export class Jobs extends Context.Service<
       const attach = <A, E, R>(key: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
+            // Between the look and the entry no other fiber may have its turn: two jobs would make the same object.
             const known = jobs.get(key)
-            if (known !== undefined) return yield* restore(Deferred.await(known as Deferred.Deferred<A, E>))
-            const result = yield* Deferred.make<A, E>()
-            jobs.set(key, result as Deferred.Deferred<unknown, unknown>)
+            const result = Deferred.makeUnsafe<A, E>()
+            if (known === undefined) jobs.set(key, result as Deferred.Deferred<unknown, unknown>)
+            else return yield* restore(Deferred.await(known as Deferred.Deferred<A, E>))
             const fiber = yield* listed(key, "job")(work).pipe(FiberSet.run(fibers, { startImmediately: true }))
             // However the job ends, its waiters learn it: also when the server's end interrupts it or leaves it unstarted.
             fiber.addObserver((exit) => {

@@ -23,6 +23,8 @@ export class Daemon<S> {
   private services: Context.Context<S> | undefined
   private current: Fiber.Fiber<unknown, unknown> | undefined
   private closing: Fiber.Fiber<unknown, unknown> | undefined
+  /** What was sent and may not have been answered yet. */
+  private readonly sent = new Set<Fiber.Fiber<unknown, unknown>>()
 
   constructor(world: World) {
     this.world = world
@@ -60,6 +62,17 @@ export class Daemon<S> {
     return this.run(name, Effect.provideContext(effect, services), limitSeconds)
   }
 
+  /** Sends a command and goes on: several are in flight together. */
+  send(name: string, effect: Effect.Effect<unknown, unknown, S>): Fiber.Fiber<unknown, unknown> {
+    if (this.services === undefined) throw new Error("the daemon has not started")
+    const context = Context.add(this.context, Step, name) as Context.Context<never>
+    const work = Effect.andThen(Effect.yieldNow, Effect.provideContext(effect, this.services))
+    const fiber = this.world.engine.fork(context, work)
+    this.sent.add(fiber)
+    fiber.addObserver(() => this.sent.delete(fiber))
+    return fiber
+  }
+
   /** The client goes away. */
   cancel(): void {
     this.current?.interruptUnsafe()
@@ -73,6 +86,7 @@ export class Daemon<S> {
       Scope.close(this.scope, Exit.void)
     )
     this.cancel()
+    for (const fiber of this.sent) fiber.interruptUnsafe()
   }
 
   /** Ends the process in an orderly way; an answer is a complaint. */
@@ -83,7 +97,7 @@ export class Daemon<S> {
     const began = world.engine.nowUs
     const limit = began + limitSeconds * seconds
     await world.engine.run(() => closing?.pollUnsafe() !== undefined || this.life.dead(), limit)
-    const ended = closing?.pollUnsafe() !== undefined
+    const ended = closing?.pollUnsafe() !== undefined || this.life.dead()
     world.crash()
     return ended ? undefined : `the daemon did not stop within ${limitSeconds} s of SIGTERM`
   }

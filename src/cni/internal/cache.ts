@@ -130,7 +130,9 @@ export const makeAttachmentCache = (files: Files["Service"], cacheDirectory: str
         somes
       )
     ),
-    remove: (file) => Effect.catchIf(files.removeFile(file), isGone, () => Effect.void)
+    // Gone for good before the pod's own record goes: after a loss of power nobody would know whose it is.
+    remove: (file) =>
+      Effect.catchIf(Effect.andThen(files.removeFile(file), files.syncDirectory(directory)), isGone, () => Effect.void)
   }
 }
 
