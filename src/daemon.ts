@@ -3,6 +3,7 @@
  * happens between the start of the process and its end.
  */
 import { Duration, Effect, Layer, Option, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { availableParallelism } from "node:os"
 import { Cgroups } from "./cgroup/Cgroups.ts"
 import { Cni } from "./cni/Cni.ts"
@@ -45,6 +46,8 @@ import { LayerUsage } from "./stats/LayerUsage.ts"
 import { ContainerStore } from "./store/ContainerStore.ts"
 import { ImageStore } from "./store/ImageStore.ts"
 import { StoreSettings } from "./store/StoreSettings.ts"
+import { StreamingServer } from "./streaming/StreamingServer.ts"
+import { StreamingTransport } from "./streaming/Transport.ts"
 
 /** Another daemon works on the same root: two would give back what the other holds. */
 export class RootInUse extends Schema.TaggedError<RootInUse>()("RootInUse", { root: Schema.String }) {
@@ -71,7 +74,9 @@ const seam = Layer.mergeAll(
   Locks.layer,
   LayerUnpacker.layer,
   Sockets.layer,
-  httpTransport
+  httpTransport,
+  StreamingTransport.layer.pipe(Layer.provide(Files.layer)),
+  SecureRandom.layerWebCrypto
 )
 
 /** The floors of the house, each on the ones below; the seam is left open. */
@@ -123,7 +128,7 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
 
   const stats = ContainerStats.layer.pipe(Layer.provide(LayerUsage.layer))
 
-  return Layer.mergeAll(runtimeStatus, Readiness.layer, stats).pipe(
+  return Layer.mergeAll(runtimeStatus, Readiness.layer, stats, StreamingServer.layer).pipe(
     Layer.provideMerge(pods),
     Layer.provideMerge(images),
     Layer.provideMerge(Layer.mergeAll(stores, cni, oci, Conmon.layer)),

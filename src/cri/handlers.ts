@@ -5,15 +5,20 @@ import { listImages } from "./image/listImages.ts"
 import { pullImage } from "./image/pullImage.ts"
 import { removeImage } from "./image/removeImage.ts"
 import { streamImages } from "./image/streamImages.ts"
+import { attach } from "./runtime/attach.ts"
 import { containerStats } from "./runtime/containerStats.ts"
 import { containerStatus } from "./runtime/containerStatus.ts"
 import { createContainer } from "./runtime/createContainer.ts"
+import { exec } from "./runtime/exec.ts"
 import { execSync } from "./runtime/execSync.ts"
 import { getContainerEvents } from "./runtime/getContainerEvents.ts"
 import { listContainers } from "./runtime/listContainers.ts"
 import { listContainerStats } from "./runtime/listContainerStats.ts"
 import { listPodSandbox } from "./runtime/listPodSandbox.ts"
+import { listPodSandboxStats } from "./runtime/listPodSandboxStats.ts"
+import { podSandboxStats } from "./runtime/podSandboxStats.ts"
 import { podSandboxStatus } from "./runtime/podSandboxStatus.ts"
+import { portForward } from "./runtime/portForward.ts"
 import { removeContainer } from "./runtime/removeContainer.ts"
 import { removePodSandbox } from "./runtime/removePodSandbox.ts"
 import { reopenContainerLog } from "./runtime/reopenContainerLog.ts"
@@ -24,7 +29,11 @@ import { status } from "./runtime/status.ts"
 import { stopContainer } from "./runtime/stopContainer.ts"
 import { stopPodSandbox } from "./runtime/stopPodSandbox.ts"
 import { streamContainers } from "./runtime/streamContainers.ts"
+import { streamContainerStats } from "./runtime/streamContainerStats.ts"
 import { streamPodSandboxes } from "./runtime/streamPodSandboxes.ts"
+import { updateContainerResources } from "./runtime/updateContainerResources.ts"
+import { updatePodSandboxResources } from "./runtime/updatePodSandboxResources.ts"
+import { streamPodSandboxStats } from "./runtime/streamPodSandboxStats.ts"
 import { updateRuntimeConfig } from "./runtime/updateRuntimeConfig.ts"
 import { version } from "./runtime/version.ts"
 
@@ -46,11 +55,20 @@ export const handlers = {
     RemoveContainer: removeContainer,
     ContainerStatus: containerStatus,
     GetContainerEvents: getContainerEvents,
+    UpdateContainerResources: updateContainerResources,
+    UpdatePodSandboxResources: updatePodSandboxResources,
     ListContainers: listContainers,
     StreamContainers: streamContainers,
     ContainerStats: containerStats,
     ListContainerStats: listContainerStats,
+    StreamContainerStats: streamContainerStats,
+    PodSandboxStats: podSandboxStats,
+    ListPodSandboxStats: listPodSandboxStats,
+    StreamPodSandboxStats: streamPodSandboxStats,
     ExecSync: execSync,
+    Exec: exec,
+    Attach: attach,
+    PortForward: portForward,
     ReopenContainerLog: reopenContainerLog
   },
   image: {

@@ -14,6 +14,7 @@ import type { UnpackError } from "../linux/LayerUnpacker.ts"
 import type { ExecNotKilled, ExecTimedOut, RuntimeError, SpecError, UnknownRuntimeHandler } from "../oci/OciError.ts"
 import type { PodError } from "../pod/PodError.ts"
 import type { StoreError } from "../store/StoreError.ts"
+import type { TooManyRequests } from "../streaming/StreamingError.ts"
 import type { EventsDisabled, ResponseTooLarge, StillRecovering } from "./CriError.ts"
 import { redactText } from "./redact.ts"
 
@@ -33,6 +34,7 @@ export type RpcError =
   | PullError
   | StoreError
   | UnpackError
+  | TooManyRequests
   | LinuxError
 
 // UNKNOWN keeps a pull's text as it is: kubelet takes the event's reason from how it begins.
@@ -90,6 +92,9 @@ const codes: Record<RpcError["_tag"], status> = {
   ContainerNameInUse: status.ALREADY_EXISTS,
   TooManyLayers: status.UNKNOWN,
   UnpackError: status.UNKNOWN,
+
+  TooManyRequests: status.RESOURCE_EXHAUSTED,
+
   LinuxError: status.UNKNOWN
 }
 

@@ -38,6 +38,6 @@ export class StreamingTransport extends Context.Service<
       handle: (incoming: IncomingRequest) => Effect.Effect<void, never, Scope.Scope>
     ) => Effect.Effect<number, StreamingServerError, Scope.Scope>
   }
->()("cricket/streaming/Transport") {
+>()("cricket/streaming/Transport/StreamingTransport") {
   static readonly layer: Layer.Layer<StreamingTransport, never, Files> = Layer.effect(StreamingTransport, makeListen)
 }

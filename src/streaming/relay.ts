@@ -11,8 +11,7 @@ export const relayInput = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, never, Scope.Scope> {
   yield* session.stdin.pipe(
     Stream.runForEach(process.write),
-    Effect.catchTag("LinuxError", () => session.closeStdin),
-    Effect.catchTag("ConnectionLost", () => Effect.void),
+    Effect.catchTags({ LinuxError: () => session.closeStdin, ConnectionLost: () => Effect.void }),
     Effect.andThen(process.closeStdin),
     Effect.forkScoped({ startImmediately: true })
   )
