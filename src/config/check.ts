@@ -1,4 +1,5 @@
 /** Rules between options, which no option can check alone. */
+import { cipherSuiteNames } from "../model/CipherSuites.ts"
 import type { Problem } from "./Problem.ts"
 import { pathText } from "./spellings.ts"
 import { suggest } from "./suggest.ts"
@@ -17,9 +18,33 @@ const placeOf = (places: ReadonlyMap<string, Place>, path: ReadonlyArray<string>
   return { source: { name: "defaults", text: "", kind: "whole" }, line: 1, column: 1, length: 1 }
 }
 
+/** TLS needs a certificate, and names of suites that there are. */
+const checkTls = ({ api }: SettingsShape, places: ReadonlyMap<string, Place>): ReadonlyArray<Problem> => {
+  const missing = (["stream_tls_cert", "stream_tls_key"] as const).filter(
+    (key) => api.stream_enable_tls && api[key] === ""
+  )
+  const unknown = api.tls_cipher_suites.filter((name) => !cipherSuiteNames.includes(name))
+  return [
+    ...missing.map((key) => ({
+      at: placeOf(places, ["crio", "api", "stream_enable_tls"]),
+      text: `crio.api.stream_enable_tls needs crio.api.${key}`,
+      expected: "the path of a PEM file"
+    })),
+    ...unknown.map((name) => {
+      const near = suggest(name, cipherSuiteNames)
+      return {
+        at: placeOf(places, ["crio", "api", "tls_cipher_suites"]),
+        text: `crio.api.tls_cipher_suites has ${JSON.stringify(name)}, which is no cipher suite that there is`,
+        expected: 'IANA names such as "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"',
+        ...(near === undefined ? {} : { suggestion: JSON.stringify(near) })
+      }
+    })
+  ]
+}
+
 /** Errors in values that are valid one by one. */
 export const checkSettings = (settings: SettingsShape, places: ReadonlyMap<string, Place>): ReadonlyArray<Problem> => {
-  const problems: Array<Problem> = []
+  const problems: Array<Problem> = [...checkTls(settings, places)]
   const { default_runtime, runtimes, workloads } = settings.runtime
   if (!Object.hasOwn(runtimes, default_runtime)) {
     const near = suggest(default_runtime, Object.keys(runtimes))

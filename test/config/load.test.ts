@@ -207,6 +207,22 @@ describe("errors", () => {
       assert.match(found[2] ?? "", /:5:2: crio\.runtime\.workloads\.w has no activation_annotation/)
     })
   )
+
+  it.effect("TLS without its files, and cipher suites that nobody has", () =>
+    Effect.gen(function* () {
+      const found = yield* problems({
+        [main]: [
+          "[crio.api]",
+          "stream_enable_tls = true",
+          'stream_tls_cert = "/etc/stream.crt"',
+          'tls_cipher_suites = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA265", "TLS_AES_128_GCM_SHA256"]'
+        ].join("\n")
+      })
+      assert.strictEqual(found.length, 2)
+      assert.match(found[0] ?? "", /:2:21: crio\.api\.stream_enable_tls needs crio\.api\.stream_tls_key/)
+      assert.match(found[1] ?? "", /:4:21: .*SHA265[^]*did you mean "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"/)
+    })
+  )
 })
 
 describe("warnings", () => {

@@ -18,21 +18,21 @@ export const api = section("The sockets of kubelet and its clients.", {
     doc: "Address to which the server for exec, attach and port-forward binds.",
     flags: ["stream-address"],
     env: "CONTAINER_STREAM_ADDRESS",
-    built: false
+    built: true
   }),
   stream_port: option(portText, {
     default: 0,
     doc: "Port of the server for exec, attach and port-forward. 0 takes a free one.",
     flags: ["stream-port"],
     env: "CONTAINER_STREAM_PORT",
-    built: false
+    built: true
   }),
   stream_enable_tls: option(boolean, {
     default: false,
     doc: "Serve exec, attach and port-forward over TLS.",
     flags: ["stream-enable-tls"],
     env: "CONTAINER_ENABLE_TLS",
-    built: false
+    built: true
   }),
   stream_tls_cert: option(optionalPath, {
     default: "",
@@ -40,7 +40,7 @@ export const api = section("The sockets of kubelet and its clients.", {
     flags: ["stream-tls-cert"],
     env: "CONTAINER_TLS_CERT",
     reload: "watched",
-    built: false
+    built: true
   }),
   stream_tls_key: option(optionalPath, {
     default: "",
@@ -48,7 +48,7 @@ export const api = section("The sockets of kubelet and its clients.", {
     flags: ["stream-tls-key"],
     env: "CONTAINER_TLS_KEY",
     reload: "watched",
-    built: false
+    built: true
   }),
   stream_tls_ca: option(optionalPath, {
     default: "",
@@ -56,28 +56,28 @@ export const api = section("The sockets of kubelet and its clients.", {
     flags: ["stream-tls-ca"],
     env: "CONTAINER_TLS_CA",
     reload: "watched",
-    built: false
+    built: true
   }),
   stream_idle_timeout: option(optionalDuration, {
     default: undefined,
     doc: "How long a streaming connection may be idle before it is closed. Empty means four hours.",
     flags: ["stream-idle-timeout"],
     env: "STREAM_IDLE_TIMEOUT",
-    built: false
+    built: true
   }),
   tls_min_version: option(oneOf("VersionTLS12", "VersionTLS13"), {
     default: "VersionTLS12",
     doc: "Lowest TLS version that the streaming and metrics servers accept.",
     flags: ["tls-min-version"],
     env: "CONTAINER_TLS_MIN_VERSION",
-    built: false
+    built: true
   }),
   tls_cipher_suites: option(list(text, "strings"), {
     default: [],
     doc: "TLS 1.2 cipher suites that the servers offer. Empty leaves the choice to the library.",
     flags: ["tls-cipher-suites"],
     env: "CONTAINER_TLS_CIPHER_SUITES",
-    built: false
+    built: true
   }),
   grpc_max_send_msg_size: option(integer({ min: 1, max: 2147483647, unit: "bytes" }), {
     default: 80 * 1024 * 1024,
