@@ -95,7 +95,8 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
     statusGraceMs: Duration.toMillis(network.cni_status_grace_period),
     pluginDirectories: [...(network.plugin_dir === "" ? [] : [network.plugin_dir]), ...network.plugin_dirs],
     environment: { PATH: systemPath },
-    cacheDirectory: "/var/lib/cni"
+    cacheDirectory: "/var/lib/cni",
+    mapHostPorts: !runtime.disable_hostport_mapping
   })
   const oci = Layer.mergeAll(
     RuntimeHandlers.layer(runtime),

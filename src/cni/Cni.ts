@@ -10,6 +10,7 @@ import { type CniResult, normaliseResult } from "./CniResult.ts"
 import { makeAttachmentCache, type Remembered } from "./internal/cache.ts"
 import { addChain, type ChainRequest, checkChain, delChain, gcChain } from "./internal/chain.ts"
 import type { Json } from "./internal/configuration.ts"
+import { lacksPortmap, withPortmap } from "./internal/hostPorts.ts"
 import { identityProblem, runtimeArgumentsOf } from "./internal/runtimeArguments.ts"
 import { endStrays } from "./internal/strays.ts"
 import { isAtLeast } from "./internal/version.ts"
@@ -19,6 +20,8 @@ import { type CniCommand, type PluginOptions, Plugins } from "./Plugins.ts"
 export interface CniOptions extends NetworkConfigOptions, PluginOptions {
   /** Holds `results/`, libcni's record of attachments: "/var/lib/cni" unless a test says otherwise. */
   readonly cacheDirectory: string
+  /** Host ports are forwarded where the network's plugins do not (the contrary of `disable_hostport_mapping`). */
+  readonly mapHostPorts: boolean
 }
 
 export class Cni extends Context.Service<
@@ -54,7 +57,7 @@ export class Cni extends Context.Service<
 
   /** Over a NetworkConfig and Plugins that somebody else holds. */
   static readonly layerWithoutDependencies = (
-    options: Pick<CniOptions, "cacheDirectory">
+    options: Pick<CniOptions, "cacheDirectory" | "mapHostPorts">
   ): Layer.Layer<Cni, never, Files | Processes | Namespaces | NetworkConfig | Plugins> =>
     Layer.effect(Cni, make(options))
 }
@@ -63,7 +66,7 @@ const addLimit: Duration.Input = "5 minutes"
 const delLimit: Duration.Input = "1 minute"
 const gcLimit: Duration.Input = "30 seconds"
 
-const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirectory">) {
+const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirectory" | "mapHostPorts">) {
   const files = yield* Files
   const processes = yield* Processes
   const namespaces = yield* Namespaces
@@ -89,10 +92,35 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
     const args = yield* Effect.fromResult(runtimeArgumentsOf(attachment)).pipe(
       Effect.mapError((reason) => failure("Invalid", "ADD", attachment.podId, reason))
     )
-    const request: ChainRequest = { network, ...identityOf(attachment), ...args }
+    const request = yield* forwardingPorts({ network, ...identityOf(attachment), ...args })
     while (collecting !== undefined) yield* Deferred.await(collecting)
     return yield* exclusively(attachment.podId)(addRecorded(request))
   })
+
+  const forwardingPorts = Effect.fnUntraced(function* (request: ChainRequest) {
+    if (!options.mapHostPorts || !lacksPortmap(request)) return request
+    const unable = (reason: string, cause?: unknown) =>
+      failure(
+        "Plugin",
+        "ADD",
+        request.containerId,
+        `host ports: network ${request.network.name} forwards none, and the portmap plugin, which would, cannot be used: ${reason}; set disable_hostport_mapping if ports are forwarded by other means`,
+        cause
+      )
+    const forwarding = yield* withPortmap(plugins, request).pipe(
+      Effect.mapError((error) => unable(error.reason, error))
+    )
+    return forwarding ?? (yield* unable(`it does not support cniVersion ${request.network.version}`))
+  })
+
+  /** What ADD may have added is taken away too. Where it could not be added there is nothing to take away. */
+  const asAdded = (request: ChainRequest): Effect.Effect<ChainRequest> =>
+    lacksPortmap(request)
+      ? withPortmap(plugins, request).pipe(
+          Effect.map((forwarding) => forwarding ?? request),
+          Effect.orElseSucceed(() => request)
+        )
+      : Effect.succeed(request)
 
   const addRecorded = Effect.fnUntraced(function* (request: ChainRequest) {
     let given: Json | undefined
@@ -121,7 +149,7 @@ const make = Effect.fnUntraced(function* (options: Pick<CniOptions, "cacheDirect
 
   /** DEL of the chain and of the record, when there is one. */
   const detach = Effect.fnUntraced(function* (request: ChainRequest, result: Json | undefined, record?: Remembered) {
-    yield* within(delLimit, "DEL", request)(delChain(plugins, request, result))
+    yield* within(delLimit, "DEL", request)(delChain(plugins, yield* asAdded(request), result))
     if (record !== undefined) {
       yield* cache.remove(record.file).pipe(Effect.mapError(stateFailure("DEL", request.containerId)))
     }

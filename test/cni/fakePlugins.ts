@@ -81,7 +81,8 @@ export const makeWorld = Effect.acquireRelease(
         statusGraceMs: 0,
         pluginDirectories: ["/nonexistent", `${bin}/`],
         environment: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-        cacheDirectory: `${root}/lib`
+        cacheDirectory: `${root}/lib`,
+        mapHostPorts: true
       },
       calls,
       commands: () => calls.filter((c) => c.command !== "VERSION").map((c) => `${c.command} ${c.plugin}`),

@@ -23,6 +23,7 @@ const invocationOf = (
   previous: Json | undefined
 ): Invocation => {
   const { network, capabilityArgs } = request
+  const cniVersion = plugin.version ?? network.version
   const runtimeConfig = Object.fromEntries(
     plugin.capabilities.flatMap((name) => (name in capabilityArgs ? [[name, capabilityArgs[name]]] : []))
   )
@@ -37,8 +38,8 @@ const invocationOf = (
     config: {
       ...plugin.raw,
       name: network.name,
-      cniVersion: network.version,
-      ...(previous !== undefined && { prevResult: previous }),
+      cniVersion,
+      ...(previous !== undefined && { prevResult: { ...previous, cniVersion } }),
       ...(Object.keys(runtimeConfig).length > 0 && { runtimeConfig })
     }
   }

@@ -9,6 +9,8 @@ export interface PluginConfig {
   readonly type: string
   /** Names of the capabilities that the plugin declares as supported. */
   readonly capabilities: ReadonlyArray<string>
+  /** In place of the network's version. */
+  readonly version?: string
   /** The whole object: plugins own every key that the specification does not name. */
   readonly raw: Json
 }

@@ -190,7 +190,7 @@ export const runtime = section("How containers are run and supervised.", {
     doc: "Leave host ports to the CNI plugins.",
     flags: ["disable-hostport-mapping"],
     env: "DISABLE_HOSTPORT_MAPPING",
-    built: false
+    built: true
   }),
   timezone: option(text, {
     default: "",

@@ -45,7 +45,7 @@ export const bridgeNetwork = (root: string, changes: object, ...chained: Readonl
         type: "host-local",
         dataDir: `${root}/leases`,
         ranges: [[{ subnet: "10.214.77.0/24" }], [{ subnet: "fd00:214:77::/64" }]],
-        routes: [{ dst: "0.0.0.0/0" }]
+        routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }]
       }
     },
     ...chained
@@ -89,7 +89,8 @@ export const makeHostNetns = Effect.acquireRelease(
         statusGraceMs: 0,
         pluginDirectories: [`${root}/bin`],
         environment,
-        cacheDirectory: `${root}/lib`
+        cacheDirectory: `${root}/lib`,
+        mapHostPorts: true
       },
       inside,
       pin,
