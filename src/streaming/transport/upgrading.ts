@@ -62,17 +62,24 @@ const acceptWebSocket = (
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: maxMessageBytes,
-      handleProtocols: () => (protocol === "" ? false : protocol),
       // Ours is shorter and begins when the last byte has left; a slow reader shall get that too.
       closeTimeout: longestTimer
     } as const
     const server = new WebSocketServer(options)
+    // The subprotocol is agreed upon without the package: it refuses a slash in a name, as RFC 6455 does, and the tunnel
+    // has one.
+    const unnamed: IncomingMessage = Object.create(request, {
+      headers: { value: { ...request.headers, "sec-websocket-protocol": undefined } }
+    })
+    server.on("headers", (headers) => {
+      if (protocol !== "") headers.push(`Sec-WebSocket-Protocol: ${protocol}`)
+    })
     server.on("wsClientError", (cause) => {
       resume(Effect.fail(new ConnectionLost({ reason: `the WebSocket handshake failed: ${cause.message}`, cause })))
     })
     const onClose = () => resume(Effect.fail(new ConnectionLost({ reason: "the client left during the handshake" })))
     socket.once("close", onClose)
-    server.handleUpgrade(request, socket, head, (webSocket) => {
+    server.handleUpgrade(unnamed, socket, head, (webSocket) => {
       // Until its user listens: a message without a listener is lost, an error without one ends the daemon.
       webSocket.pause()
       webSocket.on("error", () => {})
