@@ -5,6 +5,7 @@
 import { Duration, Effect, Layer, Option, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { availableParallelism } from "node:os"
+import { CgroupLimits } from "./cgroup/CgroupLimits.ts"
 import { Cgroups } from "./cgroup/Cgroups.ts"
 import { Cni } from "./cni/Cni.ts"
 import { Settings, type SettingsShape } from "./config/Settings.ts"
@@ -84,7 +85,7 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
   const { crio, runtime, network } = settings
   const config = Settings.layer(settings)
 
-  const host = Layer.mergeAll(Cgroups.layer, HostFacts.layer)
+  const host = Layer.mergeAll(Cgroups.layer, CgroupLimits.layer, HostFacts.layer)
 
   const stores = Layer.merge(ImageStore.layer, ContainerStore.layer).pipe(
     Layer.provide(Layer.succeed(StoreSettings, { graphRoot: crio.root, runRoot: crio.runroot }))

@@ -1,24 +1,11 @@
 /** What is kept on disk of a container: all that ContainerStatus answers, and a row for all it holds of the host. */
 import { Schema } from "effect"
 import { ContainerState } from "./ContainerState.ts"
+import { Limits } from "./Limits.ts"
 import { Labels, type PodRecord } from "./PodRecord.ts"
 import { Resource } from "./Resource.ts"
 
 const Int64 = Schema.BigIntFromString
-
-/** CRI LinuxContainerResources; 0 and "" mean "not set". */
-export const ContainerResources = Schema.Struct({
-  cpuPeriod: Int64,
-  cpuQuota: Int64,
-  cpuShares: Int64,
-  memoryLimitInBytes: Int64,
-  oomScoreAdj: Int64,
-  cpusetCpus: Schema.String,
-  cpusetMems: Schema.String,
-  hugepageLimits: Schema.Array(Schema.Struct({ pageSize: Schema.String, limit: Int64 })),
-  unified: Labels,
-  memorySwapLimitInBytes: Int64
-})
 
 /** CRI Mount as the request gave it, echoed by ContainerStatus (kubelet finds the termination log by it). */
 export const MountRecord = Schema.Struct({
@@ -67,7 +54,9 @@ export const ContainerRecord = Schema.Struct({
   /** Absolute; "" without a log. */
   logPath: Schema.String,
   mounts: Schema.Array(MountRecord),
-  limits: Schema.NullOr(ContainerResources),
+  limits: Schema.NullOr(Limits),
+  /** While its limits are changed: what the control files held before, to be written back if the change fails. */
+  resizing: Schema.optionalKey(Schema.Struct({ files: Labels })),
   user: Schema.Struct({ uid: Schema.Int, gid: Schema.Int, groups: Schema.Array(Schema.Int) }),
   /** Signal number that asks the process to stop. */
   stopSignal: Schema.Int,

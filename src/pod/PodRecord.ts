@@ -1,5 +1,7 @@
 /** What is kept on disk of a pod sandbox: all that answers need, and a row for all it holds of the host. */
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
+import { IdMappings } from "../linux/IdMapping.ts"
+import { Limits } from "./Limits.ts"
 import { PodState } from "./PodState.ts"
 import { Resource } from "./Resource.ts"
 
@@ -42,6 +44,9 @@ export const PodRecord = Schema.Struct({
   sysctls: Labels,
   /** Primary address first; empty on the host's network. */
   ips: Schema.Array(Schema.String),
+  /** What kubelet says of the pod's cgroup, which is its own: CRI LinuxPodSandboxConfig, then UpdatePodSandboxResources. */
+  overhead: Schema.optionalKey(Limits),
+  limits: Schema.optionalKey(Limits),
   /** The process that holds a shared PID namespace open. */
   pause: Schema.NullOr(ProcessIdentity),
   createdAtNs: Schema.BigIntFromString,

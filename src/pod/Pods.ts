@@ -84,6 +84,15 @@ export class Pods extends Context.Service<
       event: Container.ContainerEvent,
       learned?: Partial<ContainerRecord>
     ) => Effect.Effect<ContainerRecord, ContainerNotFound | WrongState | RecordError>
+    /** Changes what a record knows and no state; the same record leaves it as it is. Decides on the newest one. */
+    readonly amend: (
+      id: string,
+      change: (pod: PodRecord) => PodRecord
+    ) => Effect.Effect<PodRecord, PodNotFound | RecordError>
+    readonly amendContainer: <E = never>(
+      id: string,
+      change: (container: ContainerRecord) => Effect.Effect<ContainerRecord, E>
+    ) => Effect.Effect<ContainerRecord, E | ContainerNotFound | RecordError>
     /** Takes rows out of the owner's record (pod or container) after their release. Unknown owner: nothing to do. */
     readonly released: (ownerId: string, rows: ReadonlyArray<Resource>) => Effect.Effect<void>
     /** The end of a record that holds nothing any more; frees the name. */
@@ -230,6 +239,36 @@ export class Pods extends Context.Service<
         )
       })
 
+      const amend = Effect.fn("Pods.amend")(function* (id: string, change: (pod: PodRecord) => PodRecord) {
+        return yield* lane(id)(
+          Effect.gen(function* () {
+            const before = yield* pod(id)
+            const after = change(before)
+            if (after === before) return before
+            yield* records.savePod(after)
+            publishPod(after)
+            return after
+          })
+        )
+      })
+
+      const amendContainer = Effect.fn("Pods.amendContainer")(function* <E>(
+        id: string,
+        change: (container: ContainerRecord) => Effect.Effect<ContainerRecord, E>
+      ) {
+        const { podId } = yield* container(id)
+        return yield* lane(podId)(
+          Effect.gen(function* () {
+            const before = yield* container(id)
+            const after = yield* change(before)
+            if (after === before) return before
+            yield* records.saveContainer(after)
+            publishContainer(after)
+            return after
+          })
+        )
+      })
+
       const without = (rows: ReadonlyArray<Resource>, gone: ReadonlyArray<Resource>) =>
         rows.filter((row) => !gone.some((other) => sameResource(row, other)))
 
@@ -308,6 +347,8 @@ export class Pods extends Context.Service<
         beginContainer,
         move,
         moveContainer,
+        amend,
+        amendContainer,
         released,
         forget,
         awaitContainer,

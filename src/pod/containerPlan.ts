@@ -2,12 +2,7 @@
 import { Clock, Effect, Result } from "effect"
 import { posix } from "node:path"
 import { containerCgroup, type ContainerCgroup } from "../cgroup/paths.ts"
-import {
-  NamespaceMode as Wire,
-  type ContainerConfig,
-  type LinuxContainerResources,
-  type Mount
-} from "../gen/runtime/v1/api.ts"
+import { NamespaceMode as Wire, type ContainerConfig, type Mount } from "../gen/runtime/v1/api.ts"
 import { Images, repoDigests } from "../image/Images.ts"
 import { generateId } from "../model/Id.ts"
 import { stopSignal } from "../model/Signal.ts"
@@ -16,6 +11,7 @@ import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
 import { containerName, type ContainerRecord } from "./ContainerRecord.ts"
 import { type ImageVolume, isImageMount, mountedImageRef, planImageVolumes } from "./imageVolumes.ts"
+import { recordedLimits } from "./Limits.ts"
 import { ImageMissing, InvalidRequest } from "./PodError.ts"
 import type { PodRecord } from "./PodRecord.ts"
 import { PodSettings } from "./PodSettings.ts"
@@ -40,9 +36,6 @@ const absoluteLogPath = Effect.fnUntraced(function* (pod: PodRecord, config: Con
   }
   return posix.join(pod.logDirectory, config.logPath)
 })
-
-const recordedLimits = (resources: LinuxContainerResources | undefined): ContainerRecord["limits"] =>
-  resources === undefined ? null : { ...resources }
 
 const recordedMount = (mount: Mount, volumes: ReadonlyArray<ImageVolume>): ContainerRecord["mounts"][number] => {
   const common = {

@@ -7,6 +7,9 @@ import { generateId } from "../model/Id.ts"
 import type { RuntimeHandler } from "../oci/RuntimeHandlers.ts"
 import { podSysctls, type Sysctl } from "../oci/spec/sysctls.ts"
 import { InvalidRequest } from "./PodError.ts"
+import { checkNodeNamespaces, requestedUserNamespace } from "../oci/spec/userNamespace.ts"
+import type { Fault } from "../oci/spec/fault.ts"
+import { recordedLimits } from "./Limits.ts"
 import { podName, type NamespaceMode, type PodRecord } from "./PodRecord.ts"
 import { PodSettings } from "./PodSettings.ts"
 import type { NetworkAttachment, Resource } from "./Resource.ts"
@@ -182,6 +185,8 @@ export const planPod = Effect.fn("planPod")(function* (
     sysctls: config.linux?.sysctls ?? {},
     ips: [],
     pause: null,
+  const overhead = recordedLimits(config.linux?.overhead)
+  const limits = recordedLimits(config.linux?.resources)
     createdAtNs: yield* Clock.currentTimeNanos,
     state: { _tag: "Starting" },
     // In the order of taking; given back in reverse.
@@ -198,3 +203,5 @@ export const planPod = Effect.fn("planPod")(function* (
   }
   return { record, config, handler, sysctls: sysctls.success } satisfies PodPlan
 })
+    ...(overhead !== null && { overhead }),
+    ...(limits !== null && { limits }),

@@ -20,6 +20,7 @@ import { rollBack } from "./rollBack.ts"
 import { salvage } from "./salvage.ts"
 import { stopContainer } from "./stopContainer.ts"
 import { stopPod } from "./stopPod.ts"
+import { restoreLimits } from "./updateContainer.ts"
 
 /** How long the monitor of a container whose process has just ended may take to write its exit file. */
 const exitFilePatience = Duration.seconds(3)
@@ -50,6 +51,7 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
   const pods = yield* Pods
   const settings = yield* PodSettings
   const { id, state } = container
+  if (container.resizing !== undefined) yield* Effect.ignore(restoreLimits(id))
   if (state._tag === "Exited" || state._tag === "Creating") return
   if (container.bootId !== settings.bootId) {
     yield* pods.moveContainer(id, {

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { CgroupLimits } from "../../src/cgroup/CgroupLimits.ts"
 import { Cgroups } from "../../src/cgroup/Cgroups.ts"
 import { Cni } from "../../src/cni/Cni.ts"
 import { Conmon } from "../../src/conmon/Conmon.ts"
@@ -97,6 +98,7 @@ const makeWorld = (found: Found) => {
       remove: () => Effect.void,
       removeIfEmpty: () => Effect.void
     }),
+    Layer.mock(CgroupLimits, { write: (cgroup, values) => note(`limits ${cgroup} ${JSON.stringify(values)}`) }),
     Layer.mock(ContainerStore, {
       directory: (id) => `/store/${id}`,
       runDirectory: (id) => `/run/${id}`,
@@ -148,6 +150,29 @@ describe("recovery", () => {
         assert.deepStrictEqual([done, host.signals], [["GC aaaa"], []])
       })
     )
+  )
+
+  it.effect("a change of limits that was left half-way is undone, of what runs and of what has ended", () =>
+    Effect.gen(function* () {
+      const resizing = { files: { "cpu.shares": "1024" } }
+      const exited = {
+        _tag: "Exited",
+        startedAtNs: 1n,
+        finishedAtNs: 2n,
+        exitCode: 0,
+        reason: "",
+        message: ""
+      } as const
+      for (const state of [containerRecord().state, exited]) {
+        const found = { pods: [podRecord()], containers: [containerRecord({ resizing, state })] }
+        yield* recovering(found, ({ done }) =>
+          Effect.gen(function* () {
+            assert.include(done, `limits /kubepods/pod-uid-1/crio-${containerId} {"cpu.shares":"1024"}`)
+            assert.isUndefined((yield* (yield* Pods).container(containerId)).resizing)
+          })
+        )
+      }
+    })
   )
 
   it.effect("what ended meanwhile has its true exit", () =>
