@@ -42,8 +42,9 @@ import { recover } from "./pod/recovery.ts"
 import { Records } from "./pod/Records.ts"
 import { Releases } from "./pod/Releases.ts"
 import { runtimeStatus } from "./runtimeStatus.ts"
-import { ContainerStats } from "./stats/ContainerStats.ts"
+import { collection } from "./stats/Collection.ts"
 import { LayerUsage } from "./stats/LayerUsage.ts"
+import { Sampler } from "./stats/Sampler.ts"
 import { ContainerStore } from "./store/ContainerStore.ts"
 import { ImageStore } from "./store/ImageStore.ts"
 import { StoreSettings } from "./store/StoreSettings.ts"
@@ -128,7 +129,7 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
     Layer.provideMerge(PodSettings.layer({ cores: availableParallelism() }))
   )
 
-  const stats = ContainerStats.layer.pipe(Layer.provide(LayerUsage.layer))
+  const stats = collection.pipe(Layer.provideMerge(Sampler.layer), Layer.provide(LayerUsage.layer))
 
   return Layer.mergeAll(runtimeStatus, Readiness.layer, stats, StreamingServer.layer).pipe(
     Layer.provideMerge(pods),

@@ -6,72 +6,26 @@ import type { LinuxError } from "../linux/LinuxError.ts"
 import { CgroupError } from "./CgroupError.ts"
 import { parseKeyed, parseProcesses } from "./internal/files.ts"
 import { type Hierarchies, parseMountInfo } from "./internal/hierarchies.ts"
-import { makeReaders } from "./internal/usage.ts"
-
-export interface MemoryUse {
-  /** Bytes charged to the cgroup, page cache included. */
-  readonly usageBytes: bigint
-  /** Usage without the page cache that the kernel would drop first; what kubelet evicts by. */
-  readonly workingSetBytes: bigint
-  /** Undefined: no limit. */
-  readonly limitBytes: bigint | undefined
-  /** Anonymous memory. */
-  readonly rssBytes: bigint
-  readonly pageFaults: bigint
-  readonly majorPageFaults: bigint
-}
-
-export interface SwapUse {
-  readonly usageBytes: bigint
-  /** Undefined: no limit. */
-  readonly limitBytes: bigint | undefined
-}
-
-export interface PressureLine {
-  /** Nanoseconds in which tasks stood still. */
-  readonly totalNs: bigint
-  /** Per cent of the last 10, 60 and 300 seconds. */
-  readonly avg10: number
-  readonly avg60: number
-  readonly avg300: number
-}
-
-export interface Pressure {
-  /** At least one task waited. */
-  readonly some: PressureLine
-  /** All of them did. */
-  readonly full: PressureLine
-}
-
-export interface ProcessCount {
-  readonly current: bigint
-  readonly limit: bigint | undefined
-}
+import { makeReaders } from "./internal/readers.ts"
+import type { Details, Usage } from "./Usage.ts"
 
 /** Sends SIGKILL to a process; a process that is gone already is no failure. */
 export type KillProcess = (pid: number) => Effect.Effect<void, LinuxError>
 
 type Failure = LinuxError | CgroupError
 
-/** Cgroups are named by their path in the hierarchy (`ContainerCgroup.path`). A cgroup that is not there fails with ENOENT, except where removing or killing it is then already done. */
+/** Cgroups are named by their path in the hierarchy (`ContainerCgroup.path`). A cgroup that is not there fails with ENOENT, except where usage is asked for or where removing or killing it is then already done. */
 export class Cgroups extends Context.Service<
   Cgroups,
   {
     /** 1 also for hybrid mounts. */
     readonly version: 1 | 2
-    readonly memory: (cgroup: string) => Effect.Effect<MemoryUse, Failure>
-    /** Undefined where the kernel does not account for swap, and for a cgroup that is not there. */
-    readonly swap: (cgroup: string) => Effect.Effect<SwapUse | undefined, Failure>
-    /** CPU time that its processes have used, those that ended included. */
-    readonly cpuTimeNs: (cgroup: string) => Effect.Effect<bigint, Failure>
-    /** Undefined on v1, where the kernel has it switched off, and for a cgroup that is not there. */
-    readonly pressure: (
-      cgroup: string,
-      resource: "cpu" | "memory" | "io"
-    ) => Effect.Effect<Pressure | undefined, Failure>
-    /** How many processes of the cgroup the kernel has killed for lack of memory. */
-    readonly oomKills: (cgroup: string) => Effect.Effect<bigint, Failure>
-    readonly processCount: (cgroup: string) => Effect.Effect<ProcessCount, Failure>
+    /** Undefined for a cgroup that is not there. */
+    readonly usage: (cgroup: string) => Effect.Effect<Usage | undefined, Failure>
+    /** The same with what only metrics ask for. */
+    readonly usageInDetail: (
+      cgroup: string
+    ) => Effect.Effect<{ readonly usage: Usage; readonly details: Details } | undefined, Failure>
     /** Every process of the cgroup and of those below it. */
     readonly processes: (cgroup: string) => Effect.Effect<ReadonlyArray<number>, Failure>
     /** Stops every process; returns when all stand still, fails after 5 s. */
@@ -246,7 +200,11 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
   })
 
   return {
-    ...makeReaders(files, { version, directory }),
+    ...makeReaders(files, {
+      version,
+      directory,
+      isMounted: (controller) => version === 2 || controllers.has(controller)
+    }),
     version,
     processes,
     freeze,

@@ -67,3 +67,12 @@ export const containerCgroup = (
     path: posix.join(directory, `${prefix}-${id}.scope`)
   })
 }
+
+/** The cgroup that kubelet made for a pod; undefined when the request named none: its containers then lie among others. */
+export const podCgroup = (manager: CgroupManager, parent: string): string | undefined =>
+  parent === ""
+    ? undefined
+    : containerCgroup(manager, parent, "").pipe(
+        Result.map(({ path }) => posix.dirname(path)),
+        Result.getOrUndefined
+      )

@@ -24,6 +24,13 @@ export interface ItemType<A> {
   readonly encode: (item: A) => { readonly finish: () => Uint8Array }
 }
 
+/** The same items as a response of one message, whatever its size. */
+export const inOneMessage = <A>(type: ItemType<A>, items: Iterable<A>): Encoded => {
+  const writer = new BinaryWriter()
+  for (const item of items) writer.uint32(itemTag).bytes(type.encode(item).finish())
+  return new Encoded(Buffer.from(writer.finish()))
+}
+
 /** Takes items as long as they fit; the last one that did not waits in `pending`. */
 interface Cursor<A> {
   readonly items: Iterator<A>

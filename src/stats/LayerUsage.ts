@@ -1,8 +1,8 @@
 /**
- * How much containers have written. Measuring walks through every file of a layer, so it is a job of its own: requests
- * take the last measurement, and wait only for a first one, and not for long.
+ * How much containers have written. Measuring walks through every file of a layer, so it is a job in the background:
+ * requests take the last measurement, and wait only for a first one, and not for long.
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Semaphore } from "effect"
+import { Clock, Context, Duration, Effect, FiberSet, Layer, Semaphore } from "effect"
 import { Jobs } from "../pod/Jobs.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 
@@ -21,8 +21,13 @@ interface Entry extends Measured {
 export class LayerUsage extends Context.Service<
   LayerUsage,
   {
-    /** At most 10 s old, or ten times as old as measuring took. None: not known yet, or the container is gone. */
-    readonly of: (containerId: string) => Effect.Effect<Option.Option<Measured>>
+    /**
+     * Has these containers measured whose last measurement is older than 10 s, or than ten times what it took. Waits for
+     * first measurements, a second at most, and a moment for those that nobody has asked for in a long time.
+     */
+    readonly refresh: (containerIds: ReadonlyArray<string>) => Effect.Effect<void>
+    /** Undefined: not known yet, or the container is gone. */
+    readonly last: (containerId: string) => Measured | undefined
   }
 >()("cricket/stats/LayerUsage") {
   static readonly layer = Layer.effect(
@@ -31,6 +36,7 @@ export class LayerUsage extends Context.Service<
       const store = yield* ContainerStore
       const jobs = yield* Jobs
       const walks = yield* Semaphore.make(maxWalks)
+      const background = yield* FiberSet.make()
       const entries = new Map<string, Entry>()
 
       const forgetRemoved = Effect.map(store.list, (containers) => {
@@ -57,25 +63,39 @@ export class LayerUsage extends Context.Service<
         Effect.asVoid
       )
 
-      const of = Effect.fnUntraced(function* (id: string) {
-        const entry = entries.get(id)
-        if (entry === undefined || (yield* Clock.currentTimeNanos) >= entry.restUntilNs) {
-          yield* jobs
-            .attach(`measure container ${id}`, walks.withPermit(measure(id)))
-            .pipe(Effect.timeoutOption(entry === undefined ? firstPatience : patience))
-        }
-        return Option.fromUndefinedOr(entries.get(id))
+      const walk = (id: string) => jobs.attach(`measure container ${id}`, walks.withPermit(measure(id)))
+
+      const waitedFor = Effect.fnUntraced(function* (ids: ReadonlyArray<string>, patience: Duration.Input) {
+        yield* Effect.forEach(ids, walk, { concurrency: "unbounded", discard: true }).pipe(
+          Effect.timeoutOption(patience)
+        )
       })
 
-      return LayerUsage.of({ of })
+      const refresh = Effect.fn("LayerUsage.refresh")(function* (ids: ReadonlyArray<string>) {
+        const now = yield* Clock.currentTimeNanos
+        const [first, late, rest]: [Array<string>, Array<string>, Array<string>] = [[], [], []]
+        for (const id of ids) {
+          const entry = entries.get(id)
+          if (entry === undefined) first.push(id)
+          else if (now - entry.restUntilNs >= lateAfterNs) late.push(id)
+          else if (now >= entry.restUntilNs) rest.push(id)
+        }
+        yield* Effect.forEach(rest, (id) => FiberSet.run(background, walk(id)), { discard: true })
+        yield* Effect.all([waitedFor(first, firstPatience), waitedFor(late, patience)], { concurrency: 2 })
+      })
+
+      return LayerUsage.of({ refresh, last: (id) => entries.get(id) })
     })
   )
 }
 
 const minimumRestNs = 10_000_000_000n
 
+/** Somebody who asks every ten seconds is always less late. */
+const lateAfterNs = 20_000_000_000n
+
 /** The pool that lists directories has four threads, and everybody needs them. */
 const maxWalks = 2
 
-const firstPatience = Duration.seconds(1)
-const patience = Duration.millis(100)
+const firstPatience = "1 second"
+const patience = "100 millis"

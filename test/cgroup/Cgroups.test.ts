@@ -20,7 +20,9 @@ const recorded = (version: 1 | 2, content: Readonly<Record<string, string>>) =>
       const mounts =
         version === 2
           ? mount("", "cgroup2", "rw")
-          : ["memory", "pids", "freezer", "cpuacct"].map((name) => mount(name, "cgroup", `rw,${name}`)).join("")
+          : ["memory", "pids", "freezer", "cpuacct", "cpu", "blkio", "hugetlb"]
+              .map((name) => mount(name, "cgroup", `rw,${name}`))
+              .join("")
       fs.writeFileSync(join(root, "mountinfo"), mounts)
       return root
     }),
@@ -40,91 +42,199 @@ const withTree = <A, E>(
 
 const nobody = () => Effect.void
 
+/** As of Linux 6.18 and 6.12, with the values that matter. */
+const recordedV1 = {
+  "memory/p/c/memory.usage_in_bytes": "1000\n",
+  "memory/p/c/memory.limit_in_bytes": "9223372036854771712\n",
+  "memory/p/c/memory.stat":
+    "cache 1\nrss 2\npgfault 3\npgmajfault 4\ninactive_file 1\ntotal_cache 50\ntotal_rss 200\ntotal_mapped_file 30\ntotal_swap 40\ntotal_pgfault 5\ntotal_pgmajfault 6\ntotal_inactive_file 300\n",
+  "memory/p/c/memory.memsw.limit_in_bytes": "9223372036854771712\n",
+  "memory/p/c/memory.kmem.usage_in_bytes": "70\n",
+  "memory/p/c/memory.max_usage_in_bytes": "1500\n",
+  "memory/p/c/memory.failcnt": "8\n",
+  "memory/p/c/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+  "cpuacct/p/c/cpuacct.usage": "123456789\n",
+  "cpuacct/p/c/cpuacct.stat": "user 12\nsystem 3\n",
+  "cpu/p/c/cpu.stat": "nr_periods 20\nnr_throttled 5\nthrottled_time 1500000000\nnr_bursts 0\nburst_time 0\n",
+  "blkio/p/c/blkio.throttle.io_service_bytes_recursive":
+    "8:0 Read 4096\n8:0 Write 0\n8:0 Total 4096\n253:1 Write 512\nTotal 4608\n",
+  "blkio/p/c/blkio.throttle.io_serviced_recursive": "8:0 Read 2\n8:0 Write 0\n8:0 Total 2\nTotal 2\n",
+  "hugetlb/p/c/hugetlb.2MB.usage_in_bytes": "2097152\n",
+  "hugetlb/p/c/hugetlb.2MB.max_usage_in_bytes": "4194304\n",
+  "hugetlb/p/c/hugetlb.2MB.rsvd.usage_in_bytes": "9\n",
+  "pids/p/c/pids.current": "4\n",
+  "pids/p/c/pids.max": "64\n",
+  "pids/p/c/cgroup.procs": "10\n11\n",
+  "pids/p/c/inner/cgroup.procs": "12\n11\n",
+  "pids/p/cgroup.procs": ""
+}
+
+const recordedV2 = {
+  "c.scope/memory.current": "1000\n",
+  "c.scope/memory.max": "2000\n",
+  "c.scope/memory.peak": "1800\n",
+  "c.scope/memory.stat":
+    "anon 200\nfile 600\nkernel 70\nkernel_stack 1\nfile_mapped 30\ninactive_file 1300\npgfault 5\npgmajfault 6\n",
+  "c.scope/memory.swap.current": "40\n",
+  "c.scope/memory.swap.max": "100\n",
+  "c.scope/memory.events": "low 0\nhigh 0\nmax 8\noom 1\noom_kill 2\n",
+  "c.scope/memory.pressure":
+    "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=3\n",
+  "c.scope/cpu.stat":
+    "usage_usec 77\nuser_usec 70\nsystem_usec 7\nnr_periods 20\nnr_throttled 5\nthrottled_usec 1500\n",
+  "c.scope/cpu.pressure": "some avg10=1.50 avg60=0.20 avg300=0.03 total=9\n",
+  "c.scope/io.stat": "8:0 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0\n",
+  "c.scope/hugetlb.1GB.current": "1073741824\n",
+  "c.scope/hugetlb.1GB.rsvd.current": "9\n",
+  "c.scope/pids.current": "1\n",
+  "c.scope/pids.max": "max\n",
+  "c.scope/cgroup.procs": "7\n"
+}
+
+const line = (totalNs: bigint) => ({ totalNs, avg10: 0, avg60: 0, avg300: 0 })
+
 describe("readers", () => {
   it.live("v1", () =>
-    withTree(
-      1,
-      {
-        "memory/p/c/memory.usage_in_bytes": "1000\n",
-        "memory/p/c/memory.limit_in_bytes": "9223372036854771712\n",
-        "memory/p/c/memory.stat":
-          "inactive_file 1\nrss 2\ntotal_rss 200\ntotal_swap 40\ntotal_pgfault 5\ntotal_pgmajfault 6\ntotal_inactive_file 300\n",
-        "memory/p/c/memory.memsw.limit_in_bytes": "9223372036854771712\n",
-        "cpuacct/p/c/cpuacct.usage": "123456789\n",
-        "memory/p/c/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
-        "pids/p/c/pids.current": "4\n",
-        "pids/p/c/pids.max": "64\n",
-        "pids/p/c/cgroup.procs": "10\n11\n",
-        "pids/p/c/inner/cgroup.procs": "12\n11\n",
-        "pids/p/cgroup.procs": ""
-      },
-      (cgroups) =>
-        Effect.gen(function* () {
-          assert.strictEqual(cgroups.version, 1)
-          assert.deepStrictEqual(yield* cgroups.memory("/p/c"), {
+    withTree(1, recordedV1, (cgroups) =>
+      Effect.gen(function* () {
+        assert.strictEqual(cgroups.version, 1)
+        const usage = {
+          cpuTimeNs: 123_456_789n,
+          memory: {
             usageBytes: 1000n,
             workingSetBytes: 700n,
             limitBytes: undefined,
             rssBytes: 200n,
             pageFaults: 5n,
             majorPageFaults: 6n
-          })
-          assert.deepStrictEqual(yield* cgroups.swap("/p/c"), { usageBytes: 40n, limitBytes: undefined })
-          assert.strictEqual(yield* cgroups.cpuTimeNs("/p/c"), 123_456_789n)
-          assert.isUndefined(yield* cgroups.pressure("/p/c", "cpu"))
-          assert.strictEqual(yield* cgroups.oomKills("/p/c"), 3n)
-          assert.deepStrictEqual(yield* cgroups.processCount("p/c"), { current: 4n, limit: 64n })
-          assert.deepStrictEqual(yield* cgroups.processes("/p"), [10, 11, 12])
+          },
+          swap: { usageBytes: 40n, limitBytes: undefined },
+          pressure: { cpu: undefined, memory: undefined, io: undefined },
+          tasks: { current: 4n, limit: 64n }
+        }
+        assert.deepStrictEqual(yield* cgroups.usage("p/c"), usage)
+        assert.deepStrictEqual(yield* cgroups.usageInDetail("/p/c"), {
+          usage,
+          details: {
+            cpu: {
+              userNs: 120_000_000n,
+              systemNs: 30_000_000n,
+              periods: 20n,
+              throttledPeriods: 5n,
+              throttledNs: 1_500_000_000n
+            },
+            memory: {
+              cacheBytes: 50n,
+              kernelBytes: 70n,
+              mappedFileBytes: 30n,
+              maxUsageBytes: 1500n,
+              limitHits: 8n,
+              ownPageFaults: 3n,
+              ownMajorPageFaults: 4n
+            },
+            hugepages: [{ pageSize: "2MB", usageBytes: 2_097_152n, maxUsageBytes: 4_194_304n }],
+            io: [
+              { major: 8, minor: 0, operation: "read", bytes: 4096n, count: 2n },
+              { major: 8, minor: 0, operation: "write", bytes: 0n, count: 0n },
+              { major: 8, minor: 0, operation: "total", bytes: 4096n, count: 2n },
+              { major: 253, minor: 1, operation: "write", bytes: 512n, count: 0n }
+            ],
+            oomKills: 3n
+          }
         })
+        assert.deepStrictEqual(yield* cgroups.processes("/p"), [10, 11, 12])
+      })
     )
   )
 
   it.live("v2", () =>
-    withTree(
-      2,
-      {
-        "c.scope/memory.current": "1000\n",
-        "c.scope/memory.max": "2000\n",
-        "c.scope/memory.stat": "anon 200\ninactive_file 1300\npgfault 5\npgmajfault 6\n",
-        "c.scope/memory.swap.current": "40\n",
-        "c.scope/memory.swap.max": "100\n",
-        "c.scope/cpu.stat": "usage_usec 77\nuser_usec 70\n",
-        "c.scope/cpu.pressure": "some avg10=1.50 avg60=0.20 avg300=0.03 total=9\n",
-        "c.scope/memory.events": "oom 1\noom_kill 2\n",
-        "c.scope/pids.current": "1\n",
-        "c.scope/pids.max": "max\n",
-        "c.scope/cgroup.procs": "7\n"
-      },
-      (cgroups) =>
-        Effect.gen(function* () {
-          assert.strictEqual(cgroups.version, 2)
-          assert.deepStrictEqual(yield* cgroups.memory("/c.scope"), {
+    withTree(2, recordedV2, (cgroups) =>
+      Effect.gen(function* () {
+        assert.strictEqual(cgroups.version, 2)
+        const usage = {
+          cpuTimeNs: 77_000n,
+          memory: {
             usageBytes: 1000n,
             workingSetBytes: 0n,
             limitBytes: 2000n,
             rssBytes: 200n,
             pageFaults: 5n,
             majorPageFaults: 6n
-          })
-          assert.deepStrictEqual(yield* cgroups.swap("/c.scope"), { usageBytes: 40n, limitBytes: 100n })
-          assert.strictEqual(yield* cgroups.cpuTimeNs("/c.scope"), 77_000n)
-          assert.deepStrictEqual(yield* cgroups.pressure("/c.scope", "cpu"), {
-            some: { totalNs: 9000n, avg10: 1.5, avg60: 0.2, avg300: 0.03 },
-            full: { totalNs: 0n, avg10: 0, avg60: 0, avg300: 0 }
-          })
-          assert.isUndefined(yield* cgroups.pressure("/c.scope", "io"))
-          assert.strictEqual(yield* cgroups.oomKills("/c.scope"), 2n)
-          assert.deepStrictEqual(yield* cgroups.processCount("/c.scope"), { current: 1n, limit: undefined })
-          assert.deepStrictEqual(yield* cgroups.processes("/c.scope"), [7])
+          },
+          swap: { usageBytes: 40n, limitBytes: 100n },
+          pressure: {
+            cpu: { some: { totalNs: 9000n, avg10: 1.5, avg60: 0.2, avg300: 0.03 }, full: line(0n) },
+            memory: { some: line(7000n), full: line(3000n) },
+            io: undefined
+          },
+          tasks: { current: 1n, limit: undefined }
+        }
+        assert.deepStrictEqual(yield* cgroups.usage("/c.scope"), usage)
+        assert.deepStrictEqual(yield* cgroups.usageInDetail("/c.scope"), {
+          usage,
+          details: {
+            cpu: { userNs: 70_000n, systemNs: 7000n, periods: 20n, throttledPeriods: 5n, throttledNs: 1_500_000n },
+            memory: {
+              cacheBytes: 600n,
+              kernelBytes: 70n,
+              mappedFileBytes: 30n,
+              maxUsageBytes: 1800n,
+              limitHits: 8n,
+              ownPageFaults: 5n,
+              ownMajorPageFaults: 6n
+            },
+            hugepages: [{ pageSize: "1GB", usageBytes: 1_073_741_824n, maxUsageBytes: undefined }],
+            io: [
+              { major: 8, minor: 0, operation: "read", bytes: 4096n, count: 2n },
+              { major: 8, minor: 0, operation: "write", bytes: 512n, count: 1n },
+              { major: 8, minor: 0, operation: "discard", bytes: 0n, count: 0n }
+            ],
+            oomKills: 2n
+          }
+        })
+        assert.deepStrictEqual(yield* cgroups.processes("/c.scope"), [7])
+      })
+    )
+  )
+
+  it.live("v1: swap alone is what its common limit with memory leaves; without swap there is none", () => {
+    const { "memory/p/c/memory.memsw.limit_in_bytes": _both, ...withoutSwap } = recordedV1
+    const limited = {
+      ...recordedV1,
+      "memory/p/c/memory.limit_in_bytes": "2000\n",
+      "memory/p/c/memory.memsw.limit_in_bytes": "2500\n"
+    }
+    const swap = (tree: Readonly<Record<string, string>>) =>
+      withTree(1, tree, (cgroups) => Effect.map(cgroups.usage("/p/c"), (usage) => usage?.swap))
+    return Effect.gen(function* () {
+      assert.deepStrictEqual(yield* swap(limited), { usageBytes: 40n, limitBytes: 500n })
+      assert.isUndefined(yield* swap(withoutSwap))
+    })
+  })
+
+  it.live("v2: an older kernel's memory is summed up, and what it does not tell is left out", () =>
+    withTree(
+      2,
+      { "c/memory.current": "9\n", "c/memory.stat": "kernel_stack 1\npagetables 2\npercpu 3\nslab 4\n" },
+      (cgroups) =>
+        Effect.gen(function* () {
+          const found = yield* cgroups.usageInDetail("/c")
+          assert.strictEqual(found?.details.memory?.kernelBytes, 10n)
+          assert.isUndefined(found?.details.memory?.maxUsageBytes)
+          assert.isUndefined(found?.details.cpu)
+          assert.isUndefined(found?.details.oomKills)
+          assert.isUndefined(found?.usage.cpuTimeNs)
+          assert.deepStrictEqual([found?.details.hugepages, found?.details.io], [[], []])
         })
     )
   )
 
-  it.live("a cgroup that is not there is ENOENT, the root and .. are refused", () =>
+  it.live("a cgroup that is not there uses nothing, the root and .. are refused", () =>
     withTree(1, { "pids/x": "", "memory/x": "", "freezer/x": "" }, (cgroups) =>
       Effect.gen(function* () {
-        const missing = yield* Effect.flip(cgroups.memory("/gone"))
-        assert.strictEqual(missing._tag === "LinuxError" && missing.code, "ENOENT")
+        assert.isUndefined(yield* cgroups.usage("/gone"))
+        assert.isUndefined(yield* cgroups.usageInDetail("/gone"))
+        assert.strictEqual((yield* Effect.flip(cgroups.usage("/a/../..")))._tag, "CgroupError")
         for (const path of ["/", "", "/a/../..", "."]) {
           assert.strictEqual((yield* Effect.flip(cgroups.remove(path)))._tag, "CgroupError", path)
         }

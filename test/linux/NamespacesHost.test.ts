@@ -130,6 +130,28 @@ it.live("a pin that is stacked twice goes with one unpin", () =>
   }).pipe(Effect.provide(Namespaces.layer))
 )
 
+it.live("traffic is counted inside, and the thread is at home again, after a refusal too", () =>
+  Effect.gen(function* () {
+    const service = yield* Namespaces
+    const before = ownNamespaces()
+    const namespaces = makeRequest()
+    const net = namespaces[0]!.path
+    const uts = namespaces[2]!.path
+    yield* service.pin({ namespaces, sysctls: [] })
+    try {
+      inside(`--net=${net}`, "bash", "-c", "echo 12345 > /dev/udp/127.0.0.1/9")
+      const [loopback] = yield* service.networkCounters(net)
+      assert.strictEqual(loopback?.name, "lo")
+      assert.isTrue((loopback?.received.packets ?? 0n) > 0n)
+      assert.deepStrictEqual(loopback?.received, loopback?.transmitted)
+      assert.strictEqual(yield* codeOf(service.networkCounters(uts)), "EINVAL")
+      assert.deepStrictEqual(ownNamespaces(), before)
+    } finally {
+      for (const { path } of namespaces) yield* service.unpin(path)
+    }
+  }).pipe(Effect.provide(Namespaces.layer))
+)
+
 it.live("takes about a millisecond", () =>
   Effect.gen(function* () {
     const service = yield* Namespaces

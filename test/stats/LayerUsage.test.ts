@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option } from "effect"
+import { Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { Jobs } from "../../src/pod/Jobs.ts"
 import { LayerUsage } from "../../src/stats/LayerUsage.ts"
@@ -52,7 +52,7 @@ const withLayers = <A, E>(
 }
 
 const bytesOf = (usage: LayerUsage["Service"], id: string) =>
-  Effect.map(usage.of(id), (measured) => Option.getOrUndefined(measured)?.bytes)
+  Effect.map(usage.refresh([id]), () => usage.last(id)?.bytes)
 
 describe("measurements of writable layers", () => {
   it.effect("are shared by requests that come together and kept for ten seconds", () =>
@@ -64,7 +64,25 @@ describe("measurements of writable layers", () => {
         yield* TestClock.adjust("9 seconds")
         assert.deepStrictEqual([yield* bytesOf(usage, "a"), state.walks], [5n, 1])
         yield* TestClock.adjust("1 second")
+        yield* usage.refresh(["a"])
+        yield* TestClock.adjust("1 second")
         assert.deepStrictEqual([yield* bytesOf(usage, "a"), state.walks], [6n, 2])
+      })
+    )
+  )
+
+  it.effect("hold up nobody who asks often: a request that finds one due gets the last", () =>
+    withLayers({ walkMs: 50 }, (usage, state) =>
+      Effect.gen(function* () {
+        const first = yield* Effect.forkChild(usage.refresh(["a"]), { startImmediately: true })
+        yield* TestClock.adjust("50 millis")
+        yield* Fiber.join(first)
+        state.bytes = 6n
+        yield* TestClock.adjust("10 seconds")
+        // Returns although the clock stands still.
+        assert.strictEqual(yield* bytesOf(usage, "a"), 5n)
+        yield* TestClock.adjust("50 millis")
+        assert.deepStrictEqual([usage.last("a")?.bytes, state.walks], [6n, 2])
       })
     )
   )
@@ -72,21 +90,36 @@ describe("measurements of writable layers", () => {
   it.effect("that take long hold up nobody, and rest ten times as long", () =>
     withLayers({ walkMs: 30_000 }, (usage, state) =>
       Effect.gen(function* () {
-        const first = yield* Effect.forkChild(usage.of("a"), { startImmediately: true })
+        const first = yield* Effect.forkChild(bytesOf(usage, "a"), { startImmediately: true })
         yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(yield* Fiber.join(first), Option.none())
+        assert.isUndefined(yield* Fiber.join(first))
         yield* TestClock.adjust("29 seconds")
         assert.strictEqual(yield* bytesOf(usage, "a"), 5n)
         yield* TestClock.adjust("299 seconds")
         assert.deepStrictEqual([yield* bytesOf(usage, "a"), state.walks], [5n, 1])
 
         state.bytes = 6n
-        yield* TestClock.adjust("1 second")
-        const stale = yield* Effect.forkChild(bytesOf(usage, "a"), { startImmediately: true })
+        yield* TestClock.adjust("21 seconds")
+        const late = yield* Effect.forkChild(bytesOf(usage, "a"), { startImmediately: true })
         yield* TestClock.adjust("100 millis")
-        assert.deepStrictEqual([yield* Fiber.join(stale), state.walks], [5n, 2])
+        assert.deepStrictEqual([yield* Fiber.join(late), state.walks], [5n, 2])
         yield* TestClock.adjust("30 seconds")
         assert.strictEqual(yield* bytesOf(usage, "a"), 6n)
+      })
+    )
+  )
+
+  it.effect("that nobody has asked for in a long time are waited for a moment", () =>
+    withLayers({ walkMs: 50 }, (usage, state) =>
+      Effect.gen(function* () {
+        const first = yield* Effect.forkChild(usage.refresh(["a"]), { startImmediately: true })
+        yield* TestClock.adjust("50 millis")
+        yield* Fiber.join(first)
+        state.bytes = 6n
+        yield* TestClock.adjust("1 hour")
+        const late = yield* Effect.forkChild(bytesOf(usage, "a"), { startImmediately: true })
+        yield* TestClock.adjust("50 millis")
+        assert.strictEqual(yield* Fiber.join(late), 6n)
       })
     )
   )
@@ -95,10 +128,10 @@ describe("measurements of writable layers", () => {
     withLayers({}, (usage, state) =>
       Effect.gen(function* () {
         assert.strictEqual(yield* bytesOf(usage, "a"), 5n)
-        assert.strictEqual(yield* bytesOf(usage, "gone"), undefined)
+        assert.isUndefined(yield* bytesOf(usage, "gone"))
         state.present = ["b"]
-        yield* TestClock.adjust("10 seconds")
-        assert.strictEqual(yield* bytesOf(usage, "a"), undefined)
+        yield* TestClock.adjust("1 hour")
+        assert.isUndefined(yield* bytesOf(usage, "a"))
       })
     )
   )

@@ -1,5 +1,5 @@
 /** The texts of cgroup files. */
-import type { PressureLine } from "../Cgroups.ts"
+import type { PressureLine } from "../Usage.ts"
 
 /** A number, or undefined for "max" and for v1's huge value, both of which mean "no limit". */
 export const parseLimit = (text: string): bigint | undefined => {
@@ -15,11 +15,16 @@ export const parseCount = (text: string): bigint => {
   return /^\d+$/.test(trimmed) ? BigInt(trimmed) : 0n
 }
 
-/** A value of a flat keyed file ("name value" lines), 0 when the key is not there. */
-export const parseKeyed = (text: string, key: string): bigint => {
-  const line = text.split("\n").find((candidate) => candidate.startsWith(`${key} `))
-  return line === undefined ? 0n : parseCount(line.slice(key.length + 1))
+/** A value of a flat keyed file ("name value" lines), undefined when the key is not there. */
+export const findKeyed = (text: string, key: string): bigint | undefined => {
+  const start = text.startsWith(`${key} `) ? 0 : text.indexOf(`\n${key} `) + 1
+  if (start === 0 && !text.startsWith(`${key} `)) return undefined
+  const end = text.indexOf("\n", start)
+  return parseCount(text.slice(start + key.length + 1, end === -1 ? undefined : end))
 }
+
+/** The same, 0 when the key is not there. */
+export const parseKeyed = (text: string, key: string): bigint => findKeyed(text, key) ?? 0n
 
 /** Process ids; 0 stands for a process outside this PID namespace and is left out. */
 export const parseProcesses = (text: string): ReadonlyArray<number> =>

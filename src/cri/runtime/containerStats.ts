@@ -2,11 +2,13 @@
 import { Effect } from "effect"
 import type { ContainerStatsRequest, ContainerStatsResponse } from "../../gen/runtime/v1/api.ts"
 import { findContainer } from "../../pod/lookup.ts"
-import { ContainerStats } from "../../stats/ContainerStats.ts"
+import { ContainerNotFound } from "../../pod/PodError.ts"
+import { Sampler } from "../../stats/Sampler.ts"
 import { toContainerStats } from "./statsWire.ts"
 
 export const containerStats = Effect.fn("RuntimeService.ContainerStats")(function* (request: ContainerStatsRequest) {
   const container = yield* findContainer(request.containerId)
-  const sample = yield* (yield* ContainerStats).sample(container)
-  return { stats: toContainerStats(container, sample) } satisfies ContainerStatsResponse
+  const [sample] = yield* (yield* Sampler).containers([container])
+  if (sample === undefined) return yield* new ContainerNotFound({ id: container.id })
+  return { stats: toContainerStats(sample) } satisfies ContainerStatsResponse
 })

@@ -1,36 +1,40 @@
 /** RuntimeService.ListContainerStats: of running containers; one whose cgroup has just gone is left out. */
 import { Effect } from "effect"
-import type { ListContainerStatsRequest, ListContainerStatsResponse } from "../../gen/runtime/v1/api.ts"
-import { ContainerState } from "../../gen/runtime/v1/api.ts"
+import { ContainerStats, type ContainerStatsFilter, type ListContainerStatsRequest } from "../../gen/runtime/v1/api.ts"
 import { Pods } from "../../pod/Pods.ts"
-import { ContainerStats } from "../../stats/ContainerStats.ts"
+import { isRunning } from "../../stats/running.ts"
+import type { ContainerSample } from "../../stats/Sample.ts"
+import { Sampler } from "../../stats/Sampler.ts"
+import { inOneMessage, type ItemType } from "../streamed.ts"
 import { containerMatches } from "./containerWire.ts"
 import { toContainerStats } from "./statsWire.ts"
 
-/** Containers that are sampled at a time: each is a handful of small files. */
-const width = 8
+export const containerSamplesLike = Effect.fnUntraced(function* (filter: ContainerStatsFilter | undefined) {
+  const { containers } = yield* (yield* Pods).snapshot
+  const like = filter === undefined ? undefined : { ...filter, state: undefined }
+  const wanted = Array.from(containers.values()).filter((one) => isRunning(one) && containerMatches(one, like))
+  const samples = yield* (yield* Sampler).containers(wanted)
+  return samples.filter(({ usage }) => usage !== undefined)
+})
+
+/** By the sample itself: kubelet's several callers get the same one. */
+const encodedSamples = new WeakMap<ContainerSample, Uint8Array>()
+
+/** Encoded once per sample, not once per request. */
+export const encodedContainerStats: ItemType<ContainerSample> = {
+  encode: (sample) => ({
+    finish: () => {
+      const known = encodedSamples.get(sample)
+      if (known !== undefined) return known
+      const bytes = ContainerStats.encode(toContainerStats(sample)).finish()
+      encodedSamples.set(sample, bytes)
+      return bytes
+    }
+  })
+}
 
 export const listContainerStats = Effect.fn("RuntimeService.ListContainerStats")(function* ({
   filter
 }: ListContainerStatsRequest) {
-  const stats = yield* ContainerStats
-  const { containers } = yield* (yield* Pods).snapshot
-  const running = { state: ContainerState.CONTAINER_RUNNING }
-  const wanted = Array.from(containers.values()).filter((container) =>
-    containerMatches(container, {
-      id: filter?.id ?? "",
-      podSandboxId: filter?.podSandboxId ?? "",
-      labelSelector: filter?.labelSelector ?? {},
-      state: running
-    })
-  )
-  const samples = yield* Effect.forEach(
-    wanted,
-    (container) => Effect.map(stats.sample(container), (sample) => ({ container, sample })),
-    { concurrency: width }
-  )
-  const there = samples.filter(({ sample }) => sample.cpuTimeNs !== undefined || sample.memory !== undefined)
-  return {
-    stats: there.map(({ container, sample }) => toContainerStats(container, sample))
-  } satisfies ListContainerStatsResponse
+  return inOneMessage(encodedContainerStats, yield* containerSamplesLike(filter))
 })

@@ -1,8 +1,22 @@
-/** Samples of containers in the CRI's words. */
-import type { Pressure, PressureLine } from "../../cgroup/Cgroups.ts"
-import type { ContainerStats, FilesystemUsage, PsiData, PsiStats, UInt64Value } from "../../gen/runtime/v1/api.ts"
-import type { ContainerRecord } from "../../pod/ContainerRecord.ts"
-import type { ContainerSample } from "../../stats/ContainerStats.ts"
+/** Samples of containers and pods in the CRI's words. */
+import type { Pressure, PressureLine } from "../../cgroup/Usage.ts"
+import type {
+  ContainerStats,
+  CpuUsage,
+  FilesystemUsage,
+  IoUsage,
+  MemoryUsage,
+  NetworkInterfaceUsage,
+  NetworkUsage,
+  PodSandboxStats,
+  ProcessUsage,
+  PsiData,
+  PsiStats,
+  SwapUsage,
+  UInt64Value
+} from "../../gen/runtime/v1/api.ts"
+import type { InterfaceCounters } from "../../linux/Namespaces.ts"
+import type { CgroupSample, ContainerSample, PodSample } from "../../stats/Sample.ts"
 
 const uint64 = (value: bigint): UInt64Value => ({ value })
 
@@ -20,42 +34,41 @@ const toPsi = (pressure: Pressure | undefined): PsiStats | undefined =>
 const available = (limit: bigint | undefined, used: bigint): UInt64Value | undefined =>
   limit === undefined ? undefined : uint64(limit > used ? limit - used : 0n)
 
-/** usage_nano_cores is a rate: clients that want one have two samples, and the seconds between them. */
-const toCpu = ({ atNs, cpuTimeNs, pressure }: ContainerSample): ContainerStats["cpu"] =>
-  cpuTimeNs === undefined
+const toCpu = ({ atNs, usage, nanoCores }: CgroupSample): CpuUsage | undefined =>
+  usage?.cpuTimeNs === undefined
     ? undefined
     : {
         timestamp: atNs,
-        usageCoreNanoSeconds: uint64(cpuTimeNs),
-        usageNanoCores: undefined,
-        psi: toPsi(pressure.cpu)
+        usageCoreNanoSeconds: uint64(usage.cpuTimeNs),
+        usageNanoCores: nanoCores === undefined ? undefined : uint64(nanoCores),
+        psi: toPsi(usage.pressure.cpu)
       }
 
-const toMemory = ({ atNs, memory, pressure }: ContainerSample): ContainerStats["memory"] =>
-  memory === undefined
+const toMemory = ({ atNs, usage }: CgroupSample): MemoryUsage | undefined =>
+  usage?.memory === undefined
     ? undefined
     : {
         timestamp: atNs,
-        workingSetBytes: uint64(memory.workingSetBytes),
-        availableBytes: available(memory.limitBytes, memory.workingSetBytes),
-        usageBytes: uint64(memory.usageBytes),
-        rssBytes: uint64(memory.rssBytes),
-        pageFaults: uint64(memory.pageFaults),
-        majorPageFaults: uint64(memory.majorPageFaults),
-        psi: toPsi(pressure.memory)
+        workingSetBytes: uint64(usage.memory.workingSetBytes),
+        availableBytes: available(usage.memory.limitBytes, usage.memory.workingSetBytes),
+        usageBytes: uint64(usage.memory.usageBytes),
+        rssBytes: uint64(usage.memory.rssBytes),
+        pageFaults: uint64(usage.memory.pageFaults),
+        majorPageFaults: uint64(usage.memory.majorPageFaults),
+        psi: toPsi(usage.pressure.memory)
       }
 
-const toSwap = ({ atNs, swap }: ContainerSample): ContainerStats["swap"] =>
-  swap === undefined
+const toSwap = ({ atNs, usage }: CgroupSample): SwapUsage | undefined =>
+  usage?.swap === undefined
     ? undefined
     : {
         timestamp: atNs,
-        swapAvailableBytes: available(swap.limitBytes, swap.usageBytes),
-        swapUsageBytes: uint64(swap.usageBytes)
+        swapAvailableBytes: available(usage.swap.limitBytes, usage.swap.usageBytes),
+        swapUsageBytes: uint64(usage.swap.usageBytes)
       }
 
-const toIo = ({ atNs, pressure }: ContainerSample): ContainerStats["io"] =>
-  pressure.io === undefined ? undefined : { timestamp: atNs, psi: toPsi(pressure.io) }
+const toIo = ({ atNs, usage }: CgroupSample): IoUsage | undefined =>
+  usage?.pressure.io === undefined ? undefined : { timestamp: atNs, psi: toPsi(usage.pressure.io) }
 
 const toLayer = ({ layer }: ContainerSample): FilesystemUsage | undefined =>
   layer === undefined
@@ -67,16 +80,58 @@ const toLayer = ({ layer }: ContainerSample): FilesystemUsage | undefined =>
         inodesUsed: uint64(layer.inodes)
       }
 
-export const toContainerStats = (container: ContainerRecord, sample: ContainerSample): ContainerStats => ({
+export const toContainerStats = (sample: ContainerSample): ContainerStats => ({
   attributes: {
-    id: container.id,
-    metadata: container.metadata,
-    labels: container.labels,
-    annotations: container.annotations
+    id: sample.container.id,
+    metadata: sample.container.metadata,
+    labels: sample.container.labels,
+    annotations: sample.container.annotations
   },
   cpu: toCpu(sample),
   memory: toMemory(sample),
   writableLayer: toLayer(sample),
   swap: toSwap(sample),
   io: toIo(sample)
+})
+
+/** The name that CNI plugins are asked to give (k8s.io/cri-api, NetworkUsage.default_interface). */
+const defaultInterface = "eth0"
+
+const toInterface = ({ name, received, transmitted }: InterfaceCounters): NetworkInterfaceUsage => ({
+  name,
+  rxBytes: uint64(received.bytes),
+  rxErrors: uint64(received.errors),
+  txBytes: uint64(transmitted.bytes),
+  txErrors: uint64(transmitted.errors)
+})
+
+const toNetwork = ({ atNs, network }: PodSample): NetworkUsage | undefined => {
+  if (network === undefined) return undefined
+  const found = network.find(({ name }) => name === defaultInterface)
+  return {
+    timestamp: atNs,
+    defaultInterface: found === undefined ? undefined : toInterface(found),
+    interfaces: network.filter((one) => one !== found).map(toInterface)
+  }
+}
+
+const toProcesses = ({ atNs, usage }: CgroupSample): ProcessUsage | undefined =>
+  usage?.tasks === undefined ? undefined : { timestamp: atNs, processCount: uint64(usage.tasks.current) }
+
+export const toPodSandboxStats = (sample: PodSample): PodSandboxStats => ({
+  attributes: {
+    id: sample.pod.id,
+    metadata: sample.pod.metadata,
+    labels: sample.pod.labels,
+    annotations: sample.pod.annotations
+  },
+  linux: {
+    cpu: toCpu(sample),
+    memory: toMemory(sample),
+    network: toNetwork(sample),
+    process: toProcesses(sample),
+    containers: sample.containers.filter(({ usage }) => usage !== undefined).map(toContainerStats),
+    io: toIo(sample)
+  },
+  windows: undefined
 })

@@ -4,6 +4,7 @@ import { closeSync, openSync, statfsSync, unlinkSync } from "node:fs"
 import type { Namespaces, PinRequest } from "../Namespaces.ts"
 import { attemptSync, codeOf } from "./attempt.ts"
 import { ioctl, O_NOFOLLOW, O_RDONLY, umount2 } from "./native.ts"
+import { networkCounters } from "./networkCounters.ts"
 import { cloneFlags, MNT_DETACH, pin, UMOUNT_NOFOLLOW } from "./pin.ts"
 
 const NSFS_MAGIC = 0x6e736673
@@ -54,5 +55,8 @@ export const makeNamespaces = (): Namespaces["Service"] => ({
     attemptSync("pin", subjectOf(request.namespaces.map(({ path }) => path)), () => pin(request))
   ),
   unpin: Effect.fn("Namespaces.unpin")((path: string) => attemptSync("unpin", path, () => unpin(path))),
-  isPinned: Effect.fn("Namespaces.isPinned")((path: string) => attemptSync("check", path, () => isPinned(path)))
+  isPinned: Effect.fn("Namespaces.isPinned")((path: string) => attemptSync("check", path, () => isPinned(path))),
+  networkCounters: Effect.fn("Namespaces.networkCounters")((path: string) =>
+    attemptSync("count", path, () => networkCounters(path))
+  )
 })

@@ -1,93 +1,41 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { CgroupError } from "../../../src/cgroup/CgroupError.ts"
-import { Cgroups } from "../../../src/cgroup/Cgroups.ts"
+import type { Encoded } from "../../../src/cri/adapter.ts"
 import { containerStats } from "../../../src/cri/runtime/containerStats.ts"
 import { listContainerStats } from "../../../src/cri/runtime/listContainerStats.ts"
-import { LinuxError } from "../../../src/linux/LinuxError.ts"
-import type { ContainerRecord } from "../../../src/pod/ContainerRecord.ts"
-import { Pods } from "../../../src/pod/Pods.ts"
-import { ContainerStats } from "../../../src/stats/ContainerStats.ts"
-import { LayerUsage } from "../../../src/stats/LayerUsage.ts"
-import { ContainerStore } from "../../../src/store/ContainerStore.ts"
-
-const container = (id: string, state: ContainerRecord["state"], labels: ContainerRecord["labels"] = {}) =>
-  ({
-    id,
-    podId: `pod-of-${id}`,
-    metadata: { name: `name-${id}`, attempt: 1 },
-    labels,
-    annotations: { note: id },
-    state,
-    resources: [{ _tag: "Runtime", containerId: id, handler: "crun", bundle: "", cgroup: `/p/${id}` }]
-  }) as unknown as ContainerRecord
+import { streamContainerStats } from "../../../src/cri/runtime/streamContainerStats.ts"
+import { ListContainerStatsResponse, StreamContainerStatsResponse } from "../../../src/gen/runtime/v1/api.ts"
+import { containerOf, ended, hostOf, podOf, running, samplerLayer, usageOf } from "../../stats/support.ts"
 
 const process = { pid: 1, startTime: 1 }
-const running = { _tag: "Running", ...process, startedAtNs: 1n } as const
 const all = [
-  container("web", running, { app: "web" }),
-  container("leaving", { _tag: "Stopping", ...process, startedAtNs: 1n, deadlineMs: 0 }),
-  container("vanished", running),
-  container("made", { _tag: "Created", ...process }),
-  container("creating", { _tag: "Creating" }),
-  container("ended", {
-    _tag: "Exited",
-    startedAtNs: 1n,
-    finishedAtNs: 2n,
-    exitCode: 0,
-    reason: "Completed",
-    message: ""
-  })
+  containerOf("pod-of-web", "web", running, { labels: { app: "web" } }),
+  containerOf("pod-of-leaving", "leaving", { _tag: "Stopping", ...process, startedAtNs: 1n, deadlineMs: 0 }),
+  containerOf("p", "refused", { _tag: "Stopping", ...process, startedAtNs: 0n, deadlineMs: 0 }),
+  containerOf("p", "vanished"),
+  containerOf("p", "made", { _tag: "Created", ...process }),
+  containerOf("p", "creating", { _tag: "Creating" }),
+  containerOf("p", "ended", ended)
 ]
 
-const present =
-  <A>(value: A) =>
-  (cgroup: string) =>
-    cgroup === "/p/vanished" || cgroup === "/p/ended"
-      ? Effect.fail(new LinuxError({ operation: "open", subject: cgroup, code: "ENOENT" }))
-      : Effect.succeed(value)
-
 const line = { totalNs: 9000n, avg10: 1.5, avg60: 0, avg300: 0 }
+const pressure = { some: line, full: line }
 
-const cgroups = Layer.mock(Cgroups, {
-  version: 2,
-  cpuTimeNs: present(7n),
-  memory: present({
-    usageBytes: 100n,
-    workingSetBytes: 80n,
-    limitBytes: 300n,
-    rssBytes: 60n,
-    pageFaults: 5n,
-    majorPageFaults: 2n
-  }),
-  swap: present(undefined),
-  pressure: (cgroup, resource) =>
-    resource === "io"
-      ? Effect.fail(new CgroupError({ cgroup, reason: "the io controller is not mounted" }))
-      : Effect.succeed({ some: line, full: line })
-})
+const makeHost = () => {
+  const host = hostOf([podOf("p")], all)
+  host.usages.set("/p/web", usageOf(7n, { pressure: { cpu: pressure, memory: pressure, io: undefined } }))
+  for (const id of ["leaving", "refused", "made", "creating"]) host.usages.set(`/p/${id}`, usageOf(1n))
+  host.layers.set("web", { bytes: 4096n, inodes: 3n, atNs: 77n })
+  return host
+}
 
-const environment = ContainerStats.layer.pipe(
-  Layer.provide(
-    Layer.mergeAll(
-      cgroups,
-      Layer.mock(ContainerStore, { mountpoint: "/store", directory: () => "", runDirectory: () => "" }),
-      Layer.succeed(LayerUsage, {
-        of: (id) => Effect.succeed(id === "web" ? Option.some({ bytes: 4096n, inodes: 3n, atNs: 77n }) : Option.none())
-      })
-    )
-  ),
-  Layer.merge(
-    Layer.mock(Pods, {
-      snapshot: Effect.succeed({ pods: new Map(), containers: new Map(all.map((one) => [one.id, one])) })
-    })
-  )
-)
+const environment = Layer.unwrap(Effect.sync(() => samplerLayer(makeHost())))
 
 const filter = (patch: object) => ({ filter: { id: "", podSandboxId: "", labelSelector: {}, ...patch } })
+const decoded = ({ bytes }: Encoded) => ListContainerStatsResponse.decode(bytes).stats
 const listedIds = (request: Parameters<typeof listContainerStats>[0]) =>
-  Effect.map(listContainerStats(request), ({ stats }) => stats.map(({ attributes }) => attributes?.id))
+  Effect.map(listContainerStats(request), (answer) => decoded(answer).map(({ attributes }) => attributes?.id))
 
 describe("container statistics", () => {
   it.effect("have every figure with its time", () =>
@@ -142,6 +90,33 @@ describe("container statistics", () => {
       assert.deepStrictEqual(yield* listedIds(filter({ id: "ended" })), [])
     }).pipe(Effect.provide(environment))
   )
+
+  it.effect("say the same in a list, in a stream and alone", () =>
+    Effect.gen(function* () {
+      const alone = yield* containerStats({ containerId: "web" })
+      const [listed] = decoded(yield* listContainerStats(filter({ id: "web" })))
+      assert.deepStrictEqual(listed, alone.stats)
+      const messages = yield* Stream.runCollect(streamContainerStats(filter({ id: "web" })))
+      const streamed = messages.map(({ bytes }) => StreamContainerStatsResponse.decode(bytes).containerStats)
+      assert.deepStrictEqual(streamed, [[listed as object]])
+      assert.deepStrictEqual(yield* Stream.runCollect(streamContainerStats(filter({ id: "none" }))), [])
+    }).pipe(Effect.provide(environment))
+  )
+
+  it.effect("are those of the next sample when the last one is old", () => {
+    const host = makeHost()
+    return Effect.gen(function* () {
+      const cpu = Effect.map(
+        listContainerStats(filter({ id: "web" })),
+        (answer) => decoded(answer)[0]?.cpu?.usageCoreNanoSeconds?.value
+      )
+      assert.strictEqual(yield* cpu, 7n)
+      host.usages.set("/p/web", usageOf(8n))
+      assert.strictEqual(yield* cpu, 7n)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* cpu, 8n)
+    }).pipe(Effect.provide(samplerLayer(host)))
+  })
 
   it.effect("of an ended container have what is left of it; of an unknown one there are none", () =>
     Effect.gen(function* () {

@@ -55,10 +55,14 @@ describe("cgroups of this kernel", () => {
 
       const pids = yield* cgroups.processes(name)
       assert.sameMembers([...pids], [outer.pid, inner.pid])
-      assert.strictEqual((yield* cgroups.processCount(name)).current, 2n)
-      assert.isTrue((yield* cgroups.memory(name)).usageBytes > 0n)
-      assert.isUndefined((yield* cgroups.memory(name)).limitBytes)
-      assert.strictEqual(yield* cgroups.oomKills(name), 0n)
+      const found = yield* cgroups.usageInDetail(name)
+      assert.strictEqual(found?.usage.tasks?.current, 2n)
+      assert.isTrue((found?.usage.cpuTimeNs ?? 0n) > 0n)
+      assert.isTrue((found?.usage.memory?.usageBytes ?? 0n) > 0n)
+      assert.isUndefined(found?.usage.memory?.limitBytes)
+      assert.isTrue((found?.details.memory?.maxUsageBytes ?? 0n) >= (found?.usage.memory?.usageBytes ?? 1n))
+      assert.strictEqual(found?.details.cpu?.throttledPeriods, 0n)
+      assert.strictEqual(found?.details.oomKills, 0n)
 
       yield* cgroups.freeze(name)
       process.kill(outer.pid ?? 0, "SIGTERM")

@@ -116,5 +116,21 @@ export const namespacesContract = (name: string, environment: Environment<Namesp
         assert.strictEqual(yield* codeOf(withoutNet), "EINVAL")
         assert.deepStrictEqual(yield* pinned(dir), [false, false, false])
       }))
+    test("counts what goes through the interfaces of a network namespace, and of nothing else", (dir) =>
+      Effect.gen(function* () {
+        const namespaces = yield* Namespaces
+        yield* pin(dir)
+        const none = { bytes: 0n, packets: 0n, errors: 0n, dropped: 0n }
+        const counters = yield* namespaces.networkCounters(`${dir}/net`)
+        assert.deepStrictEqual(
+          counters.find(({ name }) => name === "lo"),
+          { name: "lo", received: none, transmitted: none }
+        )
+        yield* put(`${dir}/file`, "")
+        for (const path of ["uts", "file"]) {
+          assert.strictEqual(yield* codeOf(namespaces.networkCounters(`${dir}/${path}`)), "EINVAL")
+        }
+        assert.strictEqual(yield* codeOf(namespaces.networkCounters(`${dir}/none`)), "ENOENT")
+      }))
   })
 }

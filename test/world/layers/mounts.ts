@@ -155,6 +155,15 @@ export const namespacesLayer = (seam: Seam): Layer.Layer<Namespaces> => {
         "isPinned",
         path,
         () => world.vfs.exists(path) && world.vfs.paths.find(path, { follow: false }).node instanceof NamespaceNode
-      )
+      ),
+    networkCounters: (path) =>
+      seam.sync("Namespaces", "networkCounters", path, () => {
+        const { node } = world.vfs.paths.find(path, { follow: false })
+        const links = node instanceof NamespaceNode ? world.namespaces.links.get(node) : undefined
+        if (links === undefined) throw new Errno("EINVAL")
+        // Nothing is sent in this world.
+        const none = { bytes: 0n, packets: 0n, errors: 0n, dropped: 0n }
+        return [...links.keys()].map((name) => ({ name, received: none, transmitted: none }))
+      })
   })
 }
