@@ -12,11 +12,7 @@ export const runtimeStatus = Layer.effect(
     const cni = yield* Cni
     const handlers = yield* (yield* RuntimeHandlers).list
 
-    // User namespaces are not built: the bit stays off whatever the runtime could do.
-    const toWire = (name: string, { features }: RuntimeHandler) => ({
-      name,
-      features: { recursiveReadOnlyMounts: features.recursiveReadOnlyMounts, userNamespaces: false }
-    })
+    const toWire = (name: string, { features }: RuntimeHandler) => ({ name, features: { ...features } })
     const [standard] = handlers
     const rows = [
       ...(standard === undefined ? [] : [toWire("", standard)]),
@@ -28,7 +24,7 @@ export const runtimeStatus = Layer.effect(
         NetworkReady: ready ? { ready: true } : { ready: false, reason, message }
       })),
       handlers: Effect.succeed(rows),
-      features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
+      features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true },
       info: Effect.succeed({
         config: { sandboxImage: settings.image.pause_image, crio: settings },
         handlers: handlers.map(({ name, kind, path, version, root }) => ({ name, kind, path, version, root }))

@@ -90,6 +90,7 @@ const codes: Record<RpcError["_tag"], status> = {
   LayerMissing: status.NOT_FOUND,
   ImageInvalid: status.UNKNOWN,
   ContainerNameInUse: status.ALREADY_EXISTS,
+  LayersNotMappable: status.FAILED_PRECONDITION,
   TooManyLayers: status.UNKNOWN,
   UnpackError: status.UNKNOWN,
 

@@ -116,6 +116,7 @@ export const isLocal = (error: AttemptError): boolean => {
     case "LayerMissing":
     case "ContainerNotFound":
     case "ContainerNameInUse":
+    case "LayersNotMappable":
     case "TooManyLayers":
       return true
     default:
@@ -160,6 +161,7 @@ export const toPullError = (
     case "LayerMissing":
     case "ContainerNotFound":
     case "ContainerNameInUse":
+    case "LayersNotMappable":
     case "TooManyLayers":
       return new PullNotStored(common)
   }

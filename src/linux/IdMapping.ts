@@ -9,6 +9,13 @@ export type IdMapping = typeof IdMapping.Type
 export const IdMappings = Schema.Struct({ uids: Schema.Array(IdMapping), gids: Schema.Array(IdMapping) })
 export type IdMappings = typeof IdMappings.Type
 
+/** A user namespace that is pinned. */
+export interface UserNamespace {
+  /** Of the pin. */
+  readonly path: string
+  readonly ids: IdMappings
+}
+
 /** (uid_t)-1 is no id. */
 const idCount = 0xffffffff
 

@@ -10,6 +10,8 @@ const texts = Schema.Array(Schema.String)
 /** config.md "POSIX process", "Linux process", "User". The one part that is read back: exec starts from it. */
 export const Process = Schema.Struct({
   terminal: Schema.Boolean,
+  /** In characters; of a terminal only. */
+  consoleSize: Schema.optionalKey(Schema.Struct({ height: Schema.Int, width: Schema.Int })),
   user: Schema.Struct({
     uid: Schema.Int,
     gid: Schema.Int,
@@ -36,11 +38,21 @@ export type Process = typeof Process.Type
 export type Capabilities = Process["capabilities"]
 export type Rlimit = Process["rlimits"][number]
 
+/** config-linux.md "User namespace mappings". */
+export interface IdMap {
+  readonly containerID: number
+  readonly hostID: number
+  readonly size: number
+}
+
 export interface Mount {
   readonly destination: string
   readonly type: string
   readonly source: string
   readonly options: ReadonlyArray<string>
+  /** Both or none: an idmapped mount. */
+  readonly uidMappings?: ReadonlyArray<IdMap>
+  readonly gidMappings?: ReadonlyArray<IdMap>
 }
 
 export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup"
@@ -143,6 +155,8 @@ export interface RuntimeSpec {
   readonly mounts: ReadonlyArray<Mount>
   readonly annotations: Readonly<Record<string, string>>
   readonly linux: {
+    readonly uidMappings?: ReadonlyArray<IdMap>
+    readonly gidMappings?: ReadonlyArray<IdMap>
     readonly namespaces: ReadonlyArray<Namespace>
     readonly cgroupsPath: string
     readonly resources: Resources

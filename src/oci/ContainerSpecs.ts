@@ -18,6 +18,7 @@ import { bind } from "./spec/mounts.ts"
 import { namespaceChoices, type PodNamespaces } from "./spec/namespaces.ts"
 import { pauseSpec } from "./spec/pauseSpec.ts"
 import { type ContainerUser, resolveUser } from "./spec/user.ts"
+import { checkUserMapped } from "./spec/userNamespace.ts"
 
 /** Options of the configuration, keys of [crio.runtime] and [crio.image]; `Settings` fits. */
 export interface ContainerSpecSettings extends SpecSettings, MountSettings {
@@ -114,13 +115,15 @@ export class ContainerSpecs extends Context.Service<
           const privileged = security?.privileged ?? false
           const namespaces = yield* orFail(id, namespaceChoices(security?.namespaceOptions, request.namespaces))
           const user = yield* resolveUser(id, rootfs, security, image.User)
+          yield* orFail(id, checkUserMapped(user, namespaces.user))
 
           const requested = yield* resolveRequestedMounts(
             {
               containerId: id,
               mounts: config.mounts,
               features: handler.features,
-              imageSources: request.imageSources ?? noImageSources
+              imageSources: request.imageSources ?? noImageSources,
+              user: namespaces.user
             },
             settings
           )
@@ -130,7 +133,8 @@ export class ContainerSpecs extends Context.Service<
               rootfs,
               volumes: Object.keys(image.Volumes),
               taken: new Set(requested.map(({ destination }) => destination)),
-              directory: request.volumeDirectory
+              directory: request.volumeDirectory,
+              user: namespaces.user
             },
             settings
           )
@@ -195,6 +199,7 @@ export class ContainerSpecs extends Context.Service<
             securityContext === undefined ? undefined : { ...securityContext, runAsUsername: "" },
             image.User
           )
+          yield* orFail(id, checkUserMapped(user, request.namespaces.user))
           const seccomp = yield* resolveSeccomp({
             containerId: id,
             context: securityContext === undefined ? undefined : { ...securityContext, apparmorProfile: "" },

@@ -39,14 +39,16 @@ export const PodRecord = Schema.Struct({
   namespaces: Schema.Struct({
     network: NamespaceMode,
     pid: NamespaceMode,
-    ipc: NamespaceMode
+    ipc: NamespaceMode,
+    /** Ids of the pod's own user namespace; null in the host's. */
+    user: Schema.NullOr(IdMappings).pipe(Schema.withDecodingDefaultKey(Effect.succeed(null)))
   }),
   sysctls: Labels,
-  /** Primary address first; empty on the host's network. */
-  ips: Schema.Array(Schema.String),
   /** What kubelet says of the pod's cgroup, which is its own: CRI LinuxPodSandboxConfig, then UpdatePodSandboxResources. */
   overhead: Schema.optionalKey(Limits),
   limits: Schema.optionalKey(Limits),
+  /** Primary address first; empty on the host's network. */
+  ips: Schema.Array(Schema.String),
   /** The process that holds a shared PID namespace open. */
   pause: Schema.NullOr(ProcessIdentity),
   createdAtNs: Schema.BigIntFromString,

@@ -9,7 +9,7 @@ import { ContainerStore } from "../store/ContainerStore.ts"
 import type { ContainerPlan } from "./containerPlan.ts"
 import { findContainer } from "./lookup.ts"
 import { InvalidRequest } from "./PodError.ts"
-import { podDirectory, podNamespaces } from "./podPlan.ts"
+import { podDirectory, podNamespaces, podUserNamespace } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 
 /** The init of the container that a TARGET names; it has to run, in the same pod (CRI NamespaceOption). */
@@ -50,6 +50,7 @@ export const buildContainerSpec = Effect.fn("buildContainerSpec")(function* (
     network: pins.get("net"),
     ipc: pins.get("ipc"),
     uts: pins.get("uts"),
+    user: podUserNamespace(namespacesDirectory, pod),
     pausePid: pod.pause?.pid,
     targetPid: yield* targetInit(plan)
   }

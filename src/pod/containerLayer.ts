@@ -2,11 +2,15 @@
 import { Effect } from "effect"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { ContainerPlan } from "./containerPlan.ts"
+import { podUserNamespace } from "./podPlan.ts"
+import { PodSettings } from "./PodSettings.ts"
 
 /** Answers the path of the mounted root. The metadata is what CRI-O writes, so that its tools and podman's name it. */
 export const mountRootfs = Effect.fn("mountRootfs")(function* ({ record, pod, image }: ContainerPlan) {
   const store = yield* ContainerStore
+  const userNamespace = podUserNamespace((yield* PodSettings).namespacesDirectory, pod)
   yield* store.create({
+    userNamespace,
     id: record.id,
     name: record.name,
     imageId: image.id,
@@ -23,5 +27,5 @@ export const mountRootfs = Effect.fn("mountRootfs")(function* ({ record, pod, im
       "created-at": Number(record.createdAtNs / 1_000_000_000n)
     })
   })
-  return yield* store.mount(record.id)
+  return yield* store.mount(record.id, userNamespace)
 })

@@ -6,11 +6,14 @@ import { Effect, Option, Schema } from "effect"
 import type { Mount } from "../gen/runtime/v1/api.ts"
 import { Images, repoDigests } from "../image/Images.ts"
 import { Files } from "../linux/Files.ts"
+import type { UserNamespace } from "../linux/IdMapping.ts"
 import { generateId } from "../model/Id.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
 import type { ContainerPlan } from "./containerPlan.ts"
 import { ImageVolumeMountFailed, InvalidRequest } from "./PodError.ts"
+import { podUserNamespace } from "./podPlan.ts"
+import { PodSettings } from "./PodSettings.ts"
 
 export interface ImageVolume {
   /** Of its layer in the store. */
@@ -59,12 +62,17 @@ const Owned = Schema.fromJsonString(Schema.Struct({ "volume-of": Schema.String }
 export const volumeOwner = (metadata: string): string | undefined =>
   Option.getOrUndefined(Schema.decodeUnknownOption(Owned)(metadata))?.["volume-of"]
 
-const mountOne = Effect.fnUntraced(function* (containerId: string, volume: ImageVolume) {
+const mountOne = Effect.fnUntraced(function* (
+  containerId: string,
+  volume: ImageVolume,
+  userNamespace: UserNamespace | undefined
+) {
   const store = yield* ContainerStore
   const files = yield* Files
   const { volumeId, containerPath, subPath, image } = volume
   yield* store.create({
     id: volumeId,
+    userNamespace,
     name: `image-volume-${volumeId}`,
     imageId: image.id,
     metadata: JSON.stringify({
@@ -73,7 +81,7 @@ const mountOne = Effect.fnUntraced(function* (containerId: string, volume: Image
       "image-name": volume.requested
     })
   })
-  const root = yield* store.mountVolume(volumeId)
+  const root = yield* store.mountVolume(volumeId, userNamespace)
   if (subPath === "") return root
   const path = yield* files.resolveInRoot(root, subPath)
   const { kind } = yield* files.lstat(path)
@@ -83,11 +91,16 @@ const mountOne = Effect.fnUntraced(function* (containerId: string, volume: Image
 })
 
 /** Answers where on the host the source of each image mount is, by container_path. */
-export const mountImageVolumes = Effect.fn("mountImageVolumes")(function* ({ record, imageVolumes }: ContainerPlan) {
+export const mountImageVolumes = Effect.fn("mountImageVolumes")(function* ({
+  record,
+  pod,
+  imageVolumes
+}: ContainerPlan) {
   const sources = new Map<string, string>()
+  const userNamespace = podUserNamespace((yield* PodSettings).namespacesDirectory, pod)
   for (const volume of imageVolumes) {
     const { containerPath, requested, subPath } = volume
-    const source = yield* mountOne(record.id, volume).pipe(
+    const source = yield* mountOne(record.id, volume, userNamespace).pipe(
       Effect.mapError((cause) => {
         if (cause._tag === "ImageVolumeMountFailed") return cause
         const reason =

@@ -8,7 +8,7 @@ import { ContainerSpecs } from "../oci/ContainerSpecs.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import { launchMonitor } from "./launchMonitor.ts"
-import { podDirectory, podNamespaces, type PodPlan } from "./podPlan.ts"
+import { podDirectory, podNamespaces, type PodPlan, podUserNamespace } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 
 const pauseImage = Effect.gen(function* () {
@@ -36,8 +36,10 @@ export const startPause = Effect.fn("startPause")(function* ({ record: pod, conf
     return path === undefined ? ("host" as const) : { path }
   }
 
-  yield* store.create({ id: pod.id, name: pod.name, imageId: image.id, metadata: JSON.stringify({ "pod-id": pod.id }) })
-  const rootfs = yield* store.mount(pod.id)
+  const userNamespace = podUserNamespace(settings.namespacesDirectory, pod)
+  const metadata = JSON.stringify({ "pod-id": pod.id })
+  yield* store.create({ id: pod.id, name: pod.name, imageId: image.id, metadata, userNamespace })
+  const rootfs = yield* store.mount(pod.id, userNamespace)
   const { spec } = yield* specs.pause({
     id: pod.id,
     command: settings.pauseCommand,
@@ -46,7 +48,7 @@ export const startPause = Effect.fn("startPause")(function* ({ record: pod, conf
     rootfs,
     cgroupsPath: cgroup.cgroupsPath,
     securityContext: config.linux?.securityContext,
-    namespaces: { network: inNamespace("net"), ipc: inNamespace("ipc"), uts: inNamespace("uts") },
+    namespaces: { network: inNamespace("net"), ipc: inNamespace("ipc"), uts: inNamespace("uts"), user: userNamespace },
     sharedMemory: pod.namespaces.ipc === "pod" ? `${directory}/shm` : "/dev/shm"
   })
   yield* files.makeDirectory(bundle, { mode: 0o700 })

@@ -2,7 +2,9 @@
 import { Effect } from "effect"
 import type { DNSConfig } from "../gen/runtime/v1/api.ts"
 import { Files } from "../linux/Files.ts"
+import { toHost } from "../linux/IdMapping.ts"
 import { Mounts } from "../linux/Mounts.ts"
+import { makeSearchable } from "../linux/searchable.ts"
 import { podDirectory, type PodPlan } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 
@@ -25,16 +27,20 @@ export const writePodFiles = Effect.fn("writePodFiles")(function* ({ record: pod
   const files = yield* Files
   const mounts = yield* Mounts
   const { runDirectory } = yield* PodSettings
+  const { user } = pod.namespaces
+  const owner = { uid: (user && toHost(user.uids, 0)) ?? 0, gid: (user && toHost(user.gids, 0)) ?? 0 }
   const directory = podDirectory(runDirectory, pod.id)
-  // Searchable by all: with user namespaces a container's root is nobody here.
   yield* files.makeDirectory(directory, { mode: 0o711, recursive: true })
+  // A container's root is nobody here when the pod has a user namespace.
+  if (user !== null) yield* makeSearchable(files, directory)
 
-  const write = (name: string, content: string) =>
-    Effect.scoped(
-      Effect.flatMap(files.open(`${directory}/${name}`, "truncate", 0o644), (file) =>
-        file.write(new TextEncoder().encode(content))
-      )
+  const write = Effect.fnUntraced(function* (name: string, content: string) {
+    const path = `${directory}/${name}`
+    yield* Effect.scoped(
+      Effect.flatMap(files.open(path, "truncate", 0o644), (file) => file.write(new TextEncoder().encode(content)))
     )
+    if (user !== null) yield* files.chown(path, owner.uid, owner.gid)
+  })
   const hostname = pod.hostname === "" ? (yield* files.readText("/proc/sys/kernel/hostname")).trim() : pod.hostname
   yield* write("hostname", `${hostname}\n`)
   const hostResolvConf = files.readText("/etc/resolv.conf", { maxBytes: 1 << 20 }).pipe(
@@ -53,6 +59,6 @@ export const writePodFiles = Effect.fn("writePodFiles")(function* ({ record: pod
     target: `${directory}/shm`,
     type: "tmpfs",
     flags: ["nosuid", "nodev", "noexec"],
-    data: `mode=1777,size=${shmSize}`
+    data: `mode=1777,size=${shmSize}${user === null ? "" : `,uid=${owner.uid},gid=${owner.gid}`}`
   })
 })

@@ -19,6 +19,7 @@ export const pinNamespaces = Effect.fn("pinNamespaces")(function* ({ record: pod
   yield* namespaces.pin({
     namespaces: pins,
     ...(pins.some(({ kind }) => kind === "uts") ? { hostname: pod.hostname } : {}),
+    ...(pod.namespaces.user === null ? {} : { mappings: pod.namespaces.user }),
     sysctls
   })
 })

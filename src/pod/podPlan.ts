@@ -2,14 +2,15 @@
 import { Clock, Effect, Result } from "effect"
 import { NamespaceMode as Wire, type PodSandboxConfig, type PortMapping, Protocol } from "../gen/runtime/v1/api.ts"
 import { containerCgroup } from "../cgroup/paths.ts"
+import type { UserNamespace } from "../linux/IdMapping.ts"
 import type { PinnedKind } from "../linux/Namespaces.ts"
 import { generateId } from "../model/Id.ts"
 import type { RuntimeHandler } from "../oci/RuntimeHandlers.ts"
 import { podSysctls, type Sysctl } from "../oci/spec/sysctls.ts"
-import { InvalidRequest } from "./PodError.ts"
 import { checkNodeNamespaces, requestedUserNamespace } from "../oci/spec/userNamespace.ts"
 import type { Fault } from "../oci/spec/fault.ts"
 import { recordedLimits } from "./Limits.ts"
+import { InvalidRequest } from "./PodError.ts"
 import { podName, type NamespaceMode, type PodRecord } from "./PodRecord.ts"
 import { PodSettings } from "./PodSettings.ts"
 import type { NetworkAttachment, Resource } from "./Resource.ts"
@@ -21,11 +22,20 @@ export interface PodPlan {
   readonly sysctls: ReadonlyArray<Sysctl>
 }
 
+const userPin = (directory: string, podId: string) => `${directory}/userns/${podId}`
+
+/** The pod's own user namespace, undefined in the host's. */
+export const podUserNamespace = (
+  directory: string,
+  { id, namespaces: { user } }: Pick<PodRecord, "id" | "namespaces">
+): UserNamespace | undefined => (user === null ? undefined : { path: userPin(directory, id), ids: user })
+
 /** The namespaces that a pod has of its own, with the place of each pin. */
 export const podNamespaces = (
   directory: string,
   pod: Pick<PodRecord, "id" | "namespaces">
 ): ReadonlyArray<{ readonly kind: PinnedKind; readonly path: string }> => [
+  ...(pod.namespaces.user === null ? [] : [{ kind: "user" as const, path: userPin(directory, pod.id) }]),
   ...(pod.namespaces.network === "pod"
     ? [
         { kind: "net" as const, path: `${directory}/netns/${pod.id}` },
@@ -80,17 +90,29 @@ const validMetadata = Effect.fnUntraced(function* (config: PodSandboxConfig) {
   return metadata
 })
 
-const validNamespaces = Effect.fnUntraced(function* (config: PodSandboxConfig) {
+const orInvalid = <A>(result: Result.Result<A, Fault>): Effect.Effect<A, InvalidRequest> =>
+  Effect.fromResult(Result.mapError(result, ({ field, reason }) => invalid(field, reason)))
+
+const validUserNamespace = Effect.fnUntraced(function* (config: PodSandboxConfig, handler: RuntimeHandler) {
   const options = config.linux?.securityContext?.namespaceOptions
-  if (options?.usernsOptions !== undefined && options.usernsOptions.mode === Wire.POD) {
-    const reason = "user namespaces are not built yet; see the runtime handlers' features in Status"
+  const user = yield* orInvalid(requestedUserNamespace(options?.usernsOptions))
+  if (user === undefined) return null
+  yield* orInvalid(checkNodeNamespaces(options))
+  if (!handler.features.userNamespaces) {
+    const reason = `runtime handler ${handler.name} (${handler.kind} ${handler.version}) has no user namespaces: they need an OCI runtime with idmapped mounts (crun 1.4, runc 1.2) and Linux 5.19`
     return yield* invalid("linux.security_context.namespace_options.userns_options", reason)
   }
+  return user
+})
+
+const validNamespaces = Effect.fnUntraced(function* (config: PodSandboxConfig, handler: RuntimeHandler) {
+  const options = config.linux?.securityContext?.namespaceOptions
   const namespaces = {
     network: modeName(options?.network ?? Wire.POD),
     // Without options nobody has asked to share processes: the pod then needs no process of its own.
     pid: modeName(options?.pid ?? Wire.CONTAINER),
-    ipc: modeName(options?.ipc ?? Wire.POD)
+    ipc: modeName(options?.ipc ?? Wire.POD),
+    user: yield* validUserNamespace(config, handler)
   }
   for (const kind of ["network", "ipc"] as const) {
     if (namespaces[kind] === "pod" || namespaces[kind] === "node") continue
@@ -111,7 +133,7 @@ export const planPod = Effect.fn("planPod")(function* (
   if (config === undefined) return yield* new InvalidRequest({ field: "config", reason: "is missing" })
   const settings = yield* PodSettings
   const metadata = yield* validMetadata(config)
-  const namespaces = yield* validNamespaces(config)
+  const namespaces = yield* validNamespaces(config, handler)
   const id = yield* generateId
   const hostname = config.hostname !== "" ? config.hostname : namespaces.network === "node" ? "" : id.slice(0, 12)
   if (hostname !== "" && !isHostname(hostname)) return yield* invalid("hostname", `${hostname} is not a host name`)
@@ -163,6 +185,8 @@ export const planPod = Effect.fn("planPod")(function* (
           }
         ]
       : []
+  const overhead = recordedLimits(config.linux?.overhead)
+  const limits = recordedLimits(config.linux?.resources)
   const record: PodRecord = {
     version: 1,
     id,
@@ -183,10 +207,10 @@ export const planPod = Effect.fn("planPod")(function* (
     privileged: config.linux?.securityContext?.privileged ?? false,
     namespaces,
     sysctls: config.linux?.sysctls ?? {},
+    ...(overhead !== null && { overhead }),
+    ...(limits !== null && { limits }),
     ips: [],
     pause: null,
-  const overhead = recordedLimits(config.linux?.overhead)
-  const limits = recordedLimits(config.linux?.resources)
     createdAtNs: yield* Clock.currentTimeNanos,
     state: { _tag: "Starting" },
     // In the order of taking; given back in reverse.
@@ -203,5 +227,3 @@ export const planPod = Effect.fn("planPod")(function* (
   }
   return { record, config, handler, sysctls: sysctls.success } satisfies PodPlan
 })
-    ...(overhead !== null && { overhead }),
-    ...(limits !== null && { limits }),

@@ -30,7 +30,7 @@ const possibleRows = Effect.fnUntraced(function* ({ kind, id }: DamagedRecord) {
   if (kind === "containers") return runtime
   const pins = podNamespaces(settings.namespacesDirectory, {
     id,
-    namespaces: { network: "pod", ipc: "pod", pid: "container" }
+    namespaces: { network: "pod", ipc: "pod", pid: "container", user: { uids: [], gids: [] } }
   })
   const attachment = {
     podId: id,

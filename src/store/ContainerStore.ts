@@ -1,5 +1,6 @@
 /** Writable layers of containers and pods, and their overlay mounts. */
 import { Context, type Effect, Layer } from "effect"
+import type { UserNamespace } from "../linux/IdMapping.ts"
 import { makeContainerStore } from "./internal/containerStore.ts"
 import { StoreRoot } from "./internal/StoreRoot.ts"
 import type { StoreError } from "./StoreError.ts"
@@ -12,6 +13,8 @@ export interface NewContainerLayer {
   readonly imageId: string
   /** Owner's JSON, kept in containers.json ("pod-id", "container-name" …). */
   readonly metadata: string
+  /** The layer is for use in it: what belongs to somebody on disk belongs to the same id there. */
+  readonly userNamespace?: UserNamespace | undefined
 }
 
 export interface StoredContainer {
@@ -30,10 +33,13 @@ export class ContainerStore extends Context.Service<
     readonly list: Effect.Effect<ReadonlyArray<StoredContainer>>
     /** Makes the record and its empty writable layer. */
     readonly create: (request: NewContainerLayer) => Effect.Effect<StoredContainer, StoreError>
-    /** Mounts the overlay and answers the root file system's path; mounting again answers the same path. */
-    readonly mount: (id: string) => Effect.Effect<string, StoreError>
+    /**
+     * Mounts the overlay and answers the root file system's path; mounting again answers the same path. A layer that was
+     * made for a user namespace is mounted with it.
+     */
+    readonly mount: (id: string, userNamespace?: UserNamespace) => Effect.Effect<string, StoreError>
     /** The same, for reading only: without devices, programs and set-user-ID. */
-    readonly mountVolume: (id: string) => Effect.Effect<string, StoreError>
+    readonly mountVolume: (id: string, userNamespace?: UserNamespace) => Effect.Effect<string, StoreError>
     /** Succeeds when it is not mounted or unknown. */
     readonly unmount: (id: string) => Effect.Effect<void, StoreError>
     /** Unmounts, removes the writable layer and the record; succeeds when it is gone, repairs what a crash left half-done. */

@@ -89,6 +89,16 @@ export class ContainerNameInUse extends Schema.TaggedError<ContainerNameInUse>()
   }
 }
 
+/** The file system below the store shows its files with their own owners only. */
+export class LayersNotMappable extends Schema.TaggedError<LayersNotMappable>()("LayersNotMappable", {
+  id: Schema.String,
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `container ${this.id}: the file system of ${this.path} has no idmapped mounts, which user namespaces need; keep the storage root on ext4, xfs or btrfs, or run the pod without a user namespace`
+  }
+}
+
 /** mount(2) takes one page of options, which the names of this many directories fill. */
 export class TooManyLayers extends Schema.TaggedError<TooManyLayers>()("TooManyLayers", {
   id: Schema.String,
@@ -109,6 +119,7 @@ export type StoreError =
   | ImageInvalid
   | ContainerNotFound
   | ContainerNameInUse
+  | LayersNotMappable
   | TooManyLayers
 
 /** For `Effect.mapError`: a refused system call, told with what the store was about. */

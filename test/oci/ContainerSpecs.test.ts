@@ -20,7 +20,7 @@ const request: ContainerSpecRequest = {
   rootfs: "/rootfs",
   cgroupsPath: "/c1",
   hostname: "h",
-  namespaces: { network: "/n", ipc: "/i", uts: "/u", pausePid: undefined, targetPid: undefined },
+  namespaces: { network: "/n", ipc: "/i", uts: "/u", user: undefined, pausePid: undefined, targetPid: undefined },
   podFiles: { hostname: "/pod/hostname", resolvConf: "/pod/resolv.conf", sharedMemory: "/pod/shm" },
   volumeDirectory: "/run/c1/volumes"
 }

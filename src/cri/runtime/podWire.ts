@@ -4,7 +4,8 @@ import {
   PodSandboxState,
   type PodSandbox,
   type PodSandboxFilter,
-  type PodSandboxStatus
+  type PodSandboxStatus,
+  type UserNamespace
 } from "../../gen/runtime/v1/api.ts"
 import type { PodRecord } from "../../pod/PodRecord.ts"
 
@@ -17,6 +18,11 @@ const modes: Record<PodRecord["namespaces"]["network"], NamespaceMode> = {
 
 const stateOf = (pod: PodRecord): PodSandboxState =>
   pod.state._tag === "Ready" ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY
+
+const usernsOptionsOf = ({ namespaces: { user } }: PodRecord): UserNamespace =>
+  user === null
+    ? { mode: NamespaceMode.NODE, uids: [], gids: [] }
+    : { mode: NamespaceMode.POD, uids: [...user.uids], gids: [...user.gids] }
 
 export const toPodSandbox = (pod: PodRecord): PodSandbox => ({
   id: pod.id,
@@ -43,7 +49,7 @@ export const toPodSandboxStatus = (pod: PodRecord): PodSandboxStatus => ({
         pid: modes[pod.namespaces.pid],
         ipc: modes[pod.namespaces.ipc],
         targetId: "",
-        usernsOptions: undefined
+        usernsOptions: usernsOptionsOf(pod)
       }
     }
   }

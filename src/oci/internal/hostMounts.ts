@@ -4,13 +4,15 @@ import { createHash } from "node:crypto"
 import { posix } from "node:path"
 import { type Mount as CriMount, MountPropagation } from "../../gen/runtime/v1/api.ts"
 import { Files } from "../../linux/Files.ts"
+import { toHost, type UserNamespace } from "../../linux/IdMapping.ts"
 import type { MountEntry } from "../../linux/Mounts.ts"
 import { Mounts } from "../../linux/Mounts.ts"
+import { makeSearchable } from "../../linux/searchable.ts"
 import type { Mount } from "../../model/RuntimeSpec.ts"
 import { SpecHostError } from "../OciError.ts"
 import type { RuntimeFeatures } from "../RuntimeHandlers.ts"
 import { invalid, orFail, unsupported } from "../spec/fault.ts"
-import { bind, imageMount, requestDestination, requestMount, volumeDestination } from "../spec/mounts.ts"
+import { bind, imageMount, isMapped, requestDestination, requestMount, volumeDestination } from "../spec/mounts.ts"
 
 export interface MountSettings {
   /** Put before every source. */
@@ -72,7 +74,20 @@ export interface RequestedMounts {
   readonly features: RuntimeFeatures
   /** Where the images of image mounts are mounted on the host, by container_path. */
   readonly imageSources: ReadonlyMap<string, string>
+  /** The pod's. */
+  readonly user: UserNamespace | undefined
 }
+
+/** Asked before the runtime tries: it would name neither the mount nor the reason. */
+const checkMappable = Effect.fnUntraced(function* (mount: CriMount, source: string, request: RequestedMounts) {
+  const { containerId, user } = request
+  if (user === undefined || !isMapped(mount)) return
+  const fail = (cause: unknown) => new SpecHostError({ containerId, field: "mounts.uid_mappings", path: source, cause })
+  const mounts = yield* Mounts
+  if (yield* Effect.mapError(mounts.canMap({ source, userNamespace: user.path }), fail)) return
+  const reason = `the file system of ${mount.hostPath} has no idmapped mounts: it cannot be a volume of a pod with a user namespace`
+  return yield* orFail(containerId, unsupported("mounts.uid_mappings", reason))
+})
 
 const isImageMount = (mount: CriMount): boolean => mount.image !== undefined && mount.image.image !== ""
 
@@ -103,7 +118,9 @@ export const resolveRequestedMounts = Effect.fnUntraced(function* (request: Requ
       const source = yield* sourceOf(mount, request, settings)
       if (isImageMount(mount)) return yield* orFail(request.containerId, imageMount(mount, source))
       yield* orFail(request.containerId, checkPropagation(mount, source, table))
-      return yield* orFail(request.containerId, requestMount(mount, source, request.features))
+      const made = yield* orFail(request.containerId, requestMount(mount, source, request.features, request.user))
+      yield* checkMappable(mount, source, request)
+      return made
     })
   )
 })
@@ -116,7 +133,23 @@ export interface ImageVolumes {
   readonly taken: ReadonlySet<string>
   /** Where anonymous volumes are kept; removed with the container. */
   readonly directory: string
+  /** The pod's: its root owns the volumes. */
+  readonly user: UserNamespace | undefined
 }
+
+const rootOf = (user: UserNamespace | undefined) => ({
+  uid: (user && toHost(user.ids.uids, 0)) ?? 0,
+  gid: (user && toHost(user.ids.gids, 0)) ?? 0
+})
+
+const makeVolume = Effect.fnUntraced(function* (source: string, user: UserNamespace | undefined) {
+  const files = yield* Files
+  yield* files.makeDirectory(source, { mode: 0o755, recursive: true })
+  if (user === undefined) return
+  const { uid, gid } = rootOf(user)
+  yield* files.chown(source, uid, gid)
+  yield* makeSearchable(files, posix.dirname(source))
+})
 
 /** A VOLUME becomes a directory of the root file system or an anonymous volume, as `image_volumes` says. */
 export const resolveImageVolumes = Effect.fnUntraced(function* (input: ImageVolumes, settings: MountSettings) {
@@ -129,11 +162,11 @@ export const resolveImageVolumes = Effect.fnUntraced(function* (input: ImageVolu
     const fail = (cause: unknown) =>
       new SpecHostError({ containerId: input.containerId, field: "image VOLUME", path: destination, cause })
     if (settings.image_volumes === "mkdir") {
-      const owner = { mode: 0o755, uid: 0, gid: 0 }
-      yield* Effect.mapError(files.makeDirectoryInRoot(input.rootfs, destination, owner), fail)
+      const owned = { mode: 0o755, ...rootOf(input.user) }
+      yield* Effect.mapError(files.makeDirectoryInRoot(input.rootfs, destination, owned), fail)
     } else {
       const source = posix.join(input.directory, createHash("sha256").update(destination).digest("hex"))
-      yield* Effect.mapError(files.makeDirectory(source, { mode: 0o755, recursive: true }), fail)
+      yield* Effect.mapError(makeVolume(source, input.user), fail)
       made.push(bind(source, destination, ["rw", "rprivate", "nodev"]))
     }
   }

@@ -1,18 +1,18 @@
 /** The OCI specification of a container, from what kubelet asks, the image offers and the host allows. Pure. */
 import { Result } from "effect"
-import { NamespaceMode } from "../../gen/runtime/v1/api.ts"
 import type { RuntimeSpec } from "../../model/RuntimeSpec.ts"
 import { mayRaiseLimits } from "../HostFacts.ts"
 import { annotations, ownAnnotations } from "./annotations.ts"
 import { deviceRules } from "./devices.ts"
-import { type Fault, invalid } from "./fault.ts"
+import type { Fault } from "./fault.ts"
 import type { ContainerSpecInput } from "./input.ts"
 import { arrangeMounts, baseMounts, rootfsPropagation, uncoveredDefaults } from "./mounts.ts"
-import { namespaces } from "./namespaces.ts"
+import { hasForeignSysfs, namespaces } from "./namespaces.ts"
 import { confinedPaths } from "./paths.ts"
 import { environment, processArgs, workingDirectory } from "./process.ts"
 import { oomScoreAdj, resources } from "./resources.ts"
 import { rlimits } from "./rlimits.ts"
+import { userMappings } from "./userNamespace.ts"
 
 export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeSpec, Fault> =>
   Result.gen(function* () {
@@ -20,11 +20,6 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
     const security = config.linux?.securityContext
     const privileged = security?.privileged ?? false
     const limits = config.linux?.resources
-    if (security?.namespaceOptions?.usernsOptions?.mode === NamespaceMode.POD) {
-      const field = "linux.security_context.namespace_options.userns_options"
-      return yield* invalid(field, "user namespaces are not built yet")
-    }
-
     const args = yield* processArgs(config, image)
     const env = yield* environment({
       image,
@@ -46,6 +41,7 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
     const defaults = baseMounts({
       privileged,
       sharedMemory: input.sharedMemory,
+      foreignSysfs: hasForeignSysfs(input.namespaces),
       writableTmpfs: settings.read_only
     })
     const mounts = arrangeMounts(uncoveredDefaults(defaults, input.mounts), input.mounts)
@@ -82,6 +78,7 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
         })
       }),
       linux: {
+        ...userMappings(input.namespaces.user),
         namespaces: namespaces(input.namespaces, facts.cgroupVersion),
         cgroupsPath: input.cgroupsPath,
         resources: { ...cgroupLimits, devices: deviceRules(privileged, input.deviceRules) },

@@ -2,6 +2,7 @@
 import type { ContainerConfig } from "../../gen/runtime/v1/api.ts"
 import type { ProcessConfig } from "../../model/ImageConfig.ts"
 import type { Capabilities, Device, DeviceRule, Mount, Seccomp } from "../../model/RuntimeSpec.ts"
+import type { UserNamespace } from "../../linux/IdMapping.ts"
 import type { HostFactsShape } from "../HostFacts.ts"
 import type { RuntimeHandler } from "../RuntimeHandlers.ts"
 import type { ContainerUser } from "./user.ts"
@@ -17,6 +18,8 @@ export interface NamespaceChoices {
   readonly ipc: NamespaceChoice
   readonly uts: NamespaceChoice
   readonly pid: NamespaceChoice
+  /** undefined is the host's. */
+  readonly user: UserNamespace | undefined
 }
 
 /** The configuration's part, keys of [crio.runtime] and [crio.image]. */

@@ -2,13 +2,17 @@
 import { Result } from "effect"
 import { posix } from "node:path"
 import { type Mount as CriMount, MountPropagation } from "../../gen/runtime/v1/api.ts"
+import { sameMappings, type UserNamespace } from "../../linux/IdMapping.ts"
 import type { Mount } from "../../model/RuntimeSpec.ts"
 import { type Fault, invalid, unsupported } from "./fault.ts"
+import { userMappings } from "./userNamespace.ts"
 
 export interface BaseMountInput {
   readonly privileged: boolean
   /** The pod's shared memory: bound to /dev/shm. */
   readonly sharedMemory: string
+  /** The container cannot mount a sysfs of its own: it gets the host's. */
+  readonly foreignSysfs: boolean
   /** Give a read-only root file system room where programs expect to write. */
   readonly writableTmpfs: boolean
 }
@@ -46,7 +50,9 @@ export const baseMounts = (input: BaseMountInput): ReadonlyArray<Mount> => {
     },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
     bind(input.sharedMemory, "/dev/shm", ["rw", "nosuid", "nodev", "noexec"]),
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", access] },
+    input.foreignSysfs
+      ? bind("/sys", "/sys", ["rprivate", "nosuid", "noexec", "nodev", "ro"])
+      : { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", access] },
     {
       destination: "/sys/fs/cgroup",
       type: "cgroup",
@@ -104,11 +110,33 @@ const propagationOption = (propagation: number): string => {
   }
 }
 
+export const isMapped = ({ uidMappings, gidMappings }: Pick<CriMount, "uidMappings" | "gidMappings">): boolean =>
+  uidMappings.length > 0 || gidMappings.length > 0
+
+/** A volume whose files belong in the container to whom they belong on disk: mapped as the pod's ids are, or not at all. */
+const mapped = (
+  mount: CriMount,
+  destination: string,
+  user: UserNamespace | undefined
+): Result.Result<Mapped, Fault> => {
+  if (!isMapped(mount)) return Result.succeed({ options: [], mappings: {} })
+  const same =
+    user !== undefined &&
+    sameMappings(mount.uidMappings, user.ids.uids) &&
+    sameMappings(mount.gidMappings, user.ids.gids)
+  return same
+    ? Result.succeed({ options: ["idmap"], mappings: userMappings(user) })
+    : invalid("mounts.uid_mappings", `uid_mappings and gid_mappings of ${destination} are not the pod's user namespace`)
+}
+
+type Mapped = { readonly options: ReadonlyArray<string>; readonly mappings: ReturnType<typeof userMappings> }
+
 /** A bind mount from CRI's Mount and its source with every link resolved. */
 export const requestMount = (
   mount: CriMount,
   source: string,
-  features: { readonly recursiveReadOnlyMounts: boolean }
+  features: { readonly recursiveReadOnlyMounts: boolean },
+  user?: UserNamespace
 ): Result.Result<Mount, Fault> =>
   Result.gen(function* () {
     const destination = yield* requestDestination(mount.containerPath)
@@ -125,18 +153,18 @@ export const requestMount = (
         )
       }
     }
-    if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
-      return yield* unsupported("mounts.uid_mappings", `idmapped mount ${destination} is not built yet`)
-    }
+    const ids = yield* mapped(mount, destination, user)
     const unknown = mount.mountOptions.find((option) => !plainOptions.has(option))
     if (unknown !== undefined) {
       return yield* invalid("mounts.mount_options", `${JSON.stringify(unknown)} is not an option for ${destination}`)
     }
-    return bind(source, destination, [
+    const options = [
       mount.recursiveReadOnly ? "rro" : mount.readonly ? "ro" : "rw",
       propagationOption(mount.propagation),
-      ...mount.mountOptions
-    ])
+      ...mount.mountOptions,
+      ...ids.options
+    ]
+    return { ...bind(source, destination, options), ...ids.mappings }
   })
 
 /** An image's content is for reading: no writes, no devices, no programs, and nothing that the host mounts below it. */

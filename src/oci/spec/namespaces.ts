@@ -1,15 +1,18 @@
 /** Which namespaces a container joins, makes or shares (config-linux.md "Namespaces"). */
 import { Result } from "effect"
 import { type NamespaceOption, NamespaceMode } from "../../gen/runtime/v1/api.ts"
+import type { UserNamespace } from "../../linux/IdMapping.ts"
 import type { Namespace, NamespaceType } from "../../model/RuntimeSpec.ts"
 import { type Fault, invalid } from "./fault.ts"
 import type { NamespaceChoice, NamespaceChoices } from "./input.ts"
+import { checkUserNamespace } from "./userNamespace.ts"
 
 const entry = (type: NamespaceType, choice: NamespaceChoice): ReadonlyArray<Namespace> =>
   choice === "host" ? [] : choice === "private" ? [{ type }] : [{ type, path: choice.path }]
 
 /** Mount namespaces are never shared. On cgroup v2 a container sees its own cgroup as the root of the tree. */
 export const namespaces = (choices: NamespaceChoices, cgroupVersion: 1 | 2): ReadonlyArray<Namespace> => [
+  ...(choices.user === undefined ? [] : entry("user", { path: choices.user.path })),
   ...entry("pid", choices.pid),
   ...entry("network", choices.network),
   ...entry("ipc", choices.ipc),
@@ -18,12 +21,17 @@ export const namespaces = (choices: NamespaceChoices, cgroupVersion: 1 | 2): Rea
   ...(cgroupVersion === 2 ? [{ type: "cgroup" as const }] : [])
 ]
 
+/** sysfs shows a network namespace, and is mounted by whoever owns that: with the host's network, not by a user namespace. */
+export const hasForeignSysfs = (choices: NamespaceChoices): boolean =>
+  choices.user !== undefined && choices.network === "host"
+
 /** What the pod has of its own; undefined is shared with the host. */
 export interface PodNamespaces {
   /** Paths of the pins. */
   readonly network: string | undefined
   readonly ipc: string | undefined
   readonly uts: string | undefined
+  readonly user: UserNamespace | undefined
   /** Init of the pod's shared PID namespace. */
   readonly pausePid: number | undefined
   /** Init of the container that NamespaceOption.target_id names, while it runs. */
@@ -53,10 +61,14 @@ export const namespaceChoices = (
         return ofProcess(field, pod.targetPid, "is TARGET, but target_id names no running container of this pod")
     }
   })()
-  return Result.map(pid, (pid) => ({
-    pid,
-    network: pinned(pod.network),
-    ipc: pinned(pod.ipc),
-    uts: pinned(pod.uts)
-  }))
+  return Result.gen(function* () {
+    yield* checkUserNamespace(options, pod.user)
+    return {
+      pid: yield* pid,
+      network: pinned(pod.network),
+      ipc: pinned(pod.ipc),
+      uts: pinned(pod.uts),
+      user: pod.user
+    }
+  })
 }

@@ -7,11 +7,12 @@ import { deviceRules } from "./devices.ts"
 import type { Fault } from "./fault.ts"
 import type { ImageDefaults, NamespaceChoices } from "./input.ts"
 import { arrangeMounts, baseMounts } from "./mounts.ts"
-import { namespaces } from "./namespaces.ts"
+import { hasForeignSysfs, namespaces } from "./namespaces.ts"
 import { defaultMaskedPaths, defaultReadonlyPaths } from "./paths.ts"
 import { defaultPath, processArgs } from "./process.ts"
 import { mayRaiseLimits } from "../HostFacts.ts"
 import type { ContainerUser } from "./user.ts"
+import { userMappings } from "./userNamespace.ts"
 
 export interface PauseSpecInput {
   /** The pod's id, which is the pause container's too. */
@@ -49,9 +50,17 @@ export const pauseSpec = (input: PauseSpecInput): Result.Result<RuntimeSpec, Fau
       oomScoreAdj: mayRaiseLimits(input.facts) ? pauseOomScoreAdj : Math.max(pauseOomScoreAdj, input.facts.oomScoreAdj)
     },
     root: { path: input.rootfs, readonly: true },
-    mounts: arrangeMounts(baseMounts({ privileged: false, sharedMemory: input.sharedMemory, writableTmpfs: false })),
+    mounts: arrangeMounts(
+      baseMounts({
+        privileged: false,
+        sharedMemory: input.sharedMemory,
+        foreignSysfs: hasForeignSysfs(input.namespaces),
+        writableTmpfs: false
+      })
+    ),
     annotations: ownAnnotations({ type: "sandbox", id: input.id, sandboxId: input.id, name: "POD" }),
     linux: {
+      ...userMappings(input.namespaces.user),
       namespaces: namespaces(input.namespaces, input.facts.cgroupVersion),
       cgroupsPath: input.cgroupsPath,
       resources: { cpu: { shares: pauseCpuShares }, devices: deviceRules(false, []) },

@@ -202,6 +202,7 @@ const makeDirectories = Effect.fnUntraced(function* (
       paths.imagesDirectory,
       paths.containersDirectory,
       paths.staging,
+      paths.mapped,
       paths.runLayersDirectory,
       paths.runContainersDirectory
     ],

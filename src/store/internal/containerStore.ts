@@ -2,7 +2,9 @@
 import { Cause, DateTime, Effect } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
+import { type IdMapping, toHost, type UserNamespace } from "../../linux/IdMapping.ts"
 import type { OverlayRequest } from "../../linux/Mounts.ts"
+import { makeSearchable } from "../../linux/searchable.ts"
 import type { ContainerStore, NewContainerLayer, StoredContainer } from "../ContainerStore.ts"
 import { ContainerNameInUse, ContainerNotFound, ImageNotFound, ioError, LayerMissing } from "../StoreError.ts"
 import { makeOverlayMounts } from "./overlayMount.ts"
@@ -20,6 +22,12 @@ const stored = (record: ContainerRecord): StoredContainer => ({
   metadata: record.metadata,
   createdMs: epochMillis(record.created)
 })
+
+/** Ranges as containers/storage writes them (idtools.IDMap). */
+const idMaps = (mappings: ReadonlyArray<IdMapping>) =>
+  mappings.map(({ containerId, hostId, length }) => ({ container_id: containerId, host_id: hostId, size: length }))
+
+const mapsOf = ({ ids }: UserNamespace) => ({ uidmap: idMaps(ids.uids), gidmap: idMaps(ids.gids) })
 
 /** Ids become paths. */
 const isId = (id: string): boolean => /^[0-9a-f]{64}$/.test(id)
@@ -50,23 +58,32 @@ export const makeContainerStore = Effect.gen(function* () {
     startImmediately: true
   })
 
-  /** An empty writable layer whose root looks like the root of the layer below. */
-  const stageLayer = Effect.fnUntraced(function* (staged: string, parent: string | undefined) {
+  /**
+   * An empty writable layer whose root looks like the root of the layer below, to those who see it: in a user
+   * namespace it belongs to the same ids, who can search its directory.
+   */
+  const stageLayer = Effect.fnUntraced(function* (
+    staged: string,
+    parent: string | undefined,
+    userNamespace: UserNamespace | undefined
+  ) {
     const diff = posix.join(staged, "diff")
-    yield* files.makeDirectory(staged, { mode: 0o700 })
-    if (parent === undefined) yield* files.makeDirectory(diff, { mode: ROOT_MODE })
-    else {
-      const below = yield* files.stat(posix.join(layerDirectory(paths, parent), "diff"))
-      yield* files.makeDirectory(diff, { mode: below.mode })
-      if (below.uid !== 0 || below.gid !== 0) yield* files.chown(diff, below.uid, below.gid)
-    }
+    yield* files.makeDirectory(staged, { mode: userNamespace === undefined ? 0o700 : 0o711 })
+    const below =
+      parent === undefined
+        ? { mode: ROOT_MODE, uid: 0, gid: 0 }
+        : yield* files.stat(posix.join(layerDirectory(paths, parent), "diff"))
+    yield* files.makeDirectory(diff, { mode: below.mode })
+    const uid = userNamespace === undefined ? below.uid : (toHost(userNamespace.ids.uids, below.uid) ?? below.uid)
+    const gid = userNamespace === undefined ? below.gid : (toHost(userNamespace.ids.gids, below.gid) ?? below.gid)
+    if (uid !== 0 || gid !== 0) yield* files.chown(diff, uid, gid)
   })
 
   /** The layer's record first, then the container's: a layer alone is what the repair at the next start removes. */
   const add = (request: NewContainerLayer) =>
     root.exclusive(
       Effect.fnUntraced(function* (transaction) {
-        const { id, name, imageId, metadata } = request
+        const { id, name, imageId, metadata, userNamespace } = request
         const present = transaction.containers.find((container) => container.id === id)
         if (present !== undefined) return present
         const holder = [...transaction.containers, ...transaction.volatileContainers].find(({ names }) =>
@@ -82,7 +99,7 @@ export const makeContainerStore = Effect.gen(function* () {
         const layer = containerLayerId(id)
         const created = DateTime.formatIso(yield* DateTime.now)
         const staged = yield* root.stagingPath
-        yield* stageLayer(staged, parent).pipe(
+        yield* stageLayer(staged, parent, userNamespace).pipe(
           Effect.mapError(ioError("make layer of container", id)),
           Effect.andThen(directories.moveIn({ staged, id: layer, parent, durable: false })),
           Effect.onError(() => root.trash.add(staged))
@@ -91,6 +108,7 @@ export const makeContainerStore = Effect.gen(function* () {
           id: layer,
           names: [`${name}-layer`],
           ...(parent === undefined ? {} : { parent }),
+          ...(userNamespace === undefined ? {} : mapsOf(userNamespace)),
           created
         })
         const record = newRecord(containerCodec, {
@@ -100,6 +118,7 @@ export const makeContainerStore = Effect.gen(function* () {
           layer,
           metadata,
           created,
+          ...(userNamespace === undefined ? {} : mapsOf(userNamespace)),
           flags: { MountLabel: "", ProcessLabel: "" }
         })
         // A retry after a crash may find the layer's record of the first attempt.
@@ -120,19 +139,21 @@ export const makeContainerStore = Effect.gen(function* () {
       (path) => files.makeDirectory(path, { mode: 0o700, recursive: true }),
       { discard: true }
     ).pipe(Effect.mapError(ioError("make directories of container", request.id)))
+    if (request.userNamespace !== undefined) {
+      yield* makeSearchable(files, paths.overlay).pipe(Effect.mapError(ioError("open the way to", paths.overlay)))
+    }
     yield* refresh
     return stored(record)
   })
 
-  const mountWith = Effect.fnUntraced(function* (id: string, flags: OverlayRequest["flags"]) {
-    const container = containers.find((candidate) => candidate.id === id)
-    if (container === undefined) return yield* new ContainerNotFound({ id })
-    return yield* overlay.mount(id, container.layerId, flags)
-  })
-  const mount = Effect.fn("ContainerStore.mount")((id: string) => mountWith(id, ["nodev"]))
-  const mountVolume = Effect.fn("ContainerStore.mountVolume")((id: string) =>
-    mountWith(id, ["ro", "nosuid", "nodev", "noexec"])
-  )
+  const mountWith = (flags: OverlayRequest["flags"]) =>
+    Effect.fnUntraced(function* (id: string, userNamespace?: UserNamespace) {
+      const container = containers.find((candidate) => candidate.id === id)
+      if (container === undefined) return yield* new ContainerNotFound({ id })
+      return yield* overlay.mount({ id, layerId: container.layerId, flags, userNamespace: userNamespace?.path })
+    })
+  const mount = Effect.fn("ContainerStore.mount")(mountWith(["nodev"]))
+  const mountVolume = Effect.fn("ContainerStore.mountVolume")(mountWith(["ro", "nosuid", "nodev", "noexec"]))
 
   const layerOf = (id: string): string =>
     containers.find((candidate) => candidate.id === id)?.layerId ?? containerLayerId(id)

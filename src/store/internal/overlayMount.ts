@@ -5,7 +5,7 @@ import { isTemporaryName } from "../../linux/atomicWrite.ts"
 import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Mounts, type OverlayRequest } from "../../linux/Mounts.ts"
-import { ioError, type StoreError, TooManyLayers } from "../StoreError.ts"
+import { ioError, LayersNotMappable, type StoreError, TooManyLayers } from "../StoreError.ts"
 import { makeStoreLock } from "./lockfile.ts"
 import { layerDirectory } from "./paths.ts"
 import { makeRecordFile } from "./recordFile.ts"
@@ -13,13 +13,18 @@ import { changeRecord, mountCodec, newRecord } from "./records.ts"
 import { makeRetried } from "./retried.ts"
 import type { StoreRoot } from "./StoreRoot.ts"
 
+export interface LayerMount {
+  /** Of the container, for messages. */
+  readonly id: string
+  readonly layerId: string
+  readonly flags: OverlayRequest["flags"]
+  /** Maps the ids of the layers below; the layer itself was made for it. */
+  readonly userNamespace: string | undefined
+}
+
 export interface OverlayMounts {
   /** The mount point; the same again while it is mounted. */
-  readonly mount: (
-    containerId: string,
-    layerId: string,
-    flags: OverlayRequest["flags"]
-  ) => Effect.Effect<string, StoreError>
+  readonly mount: (request: LayerMount) => Effect.Effect<string, StoreError>
   /** Succeeds when it is not mounted. */
   readonly unmount: (layerId: string) => Effect.Effect<void, StoreError>
 }
@@ -46,13 +51,50 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
     Effect.mapError(ioError("find mounts below", paths.overlay))
   )
 
-  const layersOf = Effect.fnUntraced(function* (layerId: string) {
+  /** `home` is where the layers below are looked up. */
+  const layersOf = Effect.fnUntraced(function* (layerId: string, home: string) {
     const directory = layerDirectory(paths, layerId)
     const lowers = yield* directories.lowersOf(layerId)
-    const lower =
-      lowers.length === 0 ? [posix.join(directory, "empty")] : lowers.map((name) => posix.join(paths.overlay, name))
+    const lower = lowers.length === 0 ? [posix.join(directory, "empty")] : lowers.map((name) => posix.join(home, name))
     return { lower, upper: posix.join(directory, "diff"), work: posix.join(directory, "work") }
   })
+
+  const unmountIfMounted = (target: string) =>
+    mounts.unmount(target, { detach: true }).pipe(
+      Effect.catchIf(
+        (error) => isGone(error) || error.code === "EINVAL",
+        () => Effect.void
+      ),
+      Effect.mapError(ioError("unmount", target))
+    )
+
+  // Until it is known to be gone: an earlier process may have left it.
+  let mappedStays = true
+  const hideMapped = Effect.andThen(
+    unmountIfMounted(paths.mapped),
+    Effect.sync(() => (mappedStays = false))
+  )
+  /**
+   * Shows all layers with mapped ids in one mount while `use` runs. The overlay keeps what it needs of it, so it goes at
+   * once, and the lock that is held lets one place serve everybody.
+   */
+  const withMapped = <A>(id: string, userNamespace: string, use: Effect.Effect<A, StoreError>) =>
+    Effect.gen(function* () {
+      if (mappedStays) yield* hideMapped
+      mappedStays = true
+      yield* mounts
+        .bindMapped({ source: paths.overlay, target: paths.mapped, userNamespace })
+        .pipe(
+          Effect.mapError((error) =>
+            error.code === "EINVAL"
+              ? new LayersNotMappable({ id, path: paths.overlay })
+              : ioError("map ids of the layers of container", id)(error)
+          )
+        )
+      const used = yield* Effect.result(use)
+      yield* hideMapped
+      return yield* Effect.fromResult(used)
+    })
 
   /**
    * containers/storage binds `overlay/` over itself, private, before its first mount. Were ours made without, podman's
@@ -67,9 +109,23 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
     ).pipe(Effect.mapError(ioError("bind", target)))
   })
 
-  const mount = Effect.fnUntraced(function* (containerId: string, layerId: string, flags: OverlayRequest["flags"]) {
+  const mountLayers = Effect.fnUntraced(function* ({ id, layerId, flags, userNamespace }: LayerMount, target: string) {
+    const layers = yield* layersOf(layerId, userNamespace === undefined ? paths.overlay : paths.mapped)
+    const mounting = mounts
+      .mountOverlay({ target, ...layers, flags })
+      .pipe(
+        Effect.mapError((error) =>
+          error.code === "E2BIG"
+            ? new TooManyLayers({ id, layers: layers.lower.length })
+            : ioError("mount layer of container", id)(error)
+        )
+      )
+    yield* userNamespace === undefined ? mounting : withMapped(id, userNamespace, mounting)
+  })
+
+  const mount = Effect.fnUntraced(function* (request: LayerMount) {
+    const { layerId } = request
     const target = posix.join(layerDirectory(paths, layerId), "merged")
-    const layers = yield* layersOf(layerId)
     yield* exclusive(
       Effect.fnUntraced(function* (touch) {
         const { known } = yield* file.load
@@ -79,15 +135,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
         if (mounted && record !== undefined && record.count > 0) return
         if (!mounted) {
           if (!isMounted(paths.overlay)) yield* makeHome()
-          yield* mounts
-            .mountOverlay({ target, ...layers, flags })
-            .pipe(
-              Effect.mapError((error) =>
-                error.code === "E2BIG"
-                  ? new TooManyLayers({ id: containerId, layers: layers.lower.length })
-                  : ioError("mount layer of container", containerId)(error)
-              )
-            )
+          yield* mountLayers(request, target)
         }
         // The count of a mount that a reboot or a crash took away means nothing any more.
         const fields = { id: layerId, path: target, count: 1 }
@@ -102,14 +150,8 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
   const unmount = (layerId: string) =>
     exclusive(
       Effect.fnUntraced(function* (touch) {
-        const target = posix.join(layerDirectory(paths, layerId), "merged")
-        yield* mounts.unmount(target, { detach: true }).pipe(
-          Effect.catchIf(
-            (error) => isGone(error) || error.code === "EINVAL",
-            () => Effect.void
-          ),
-          Effect.mapError(ioError("unmount", target))
-        )
+        yield* unmountIfMounted(posix.join(layerDirectory(paths, layerId), "merged"))
+        if (mappedStays) yield* hideMapped
         const { known } = yield* file.load
         const left = known.filter(({ id }) => id !== layerId)
         if (left.length === known.length) return
@@ -127,13 +169,17 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
       yield* touchStore
     })
   )
+  const removeTemporaryFiles = Effect.gen(function* () {
+    const names = yield* files.readDirectory(paths.runLayersDirectory)
+    for (const name of names.filter(isTemporaryName)) {
+      yield* files.removeFile(posix.join(paths.runLayersDirectory, name))
+    }
+  }).pipe(Effect.mapError(ioError("remove temporary files in", paths.runLayersDirectory)))
   const sweep = exclusive(() =>
     Effect.gen(function* () {
-      const names = yield* files.readDirectory(paths.runLayersDirectory)
-      for (const name of names.filter(isTemporaryName)) {
-        yield* files.removeFile(posix.join(paths.runLayersDirectory, name))
-      }
-    }).pipe(Effect.mapError(ioError("remove temporary files in", paths.runLayersDirectory)))
+      yield* hideMapped
+      yield* removeTemporaryFiles
+    })
   )
   yield* makeRetried("repair of the mounts' records", sweep, { atOnce: true })
   yield* Effect.addFinalizer(() =>

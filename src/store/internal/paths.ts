@@ -15,6 +15,11 @@ export interface StorePaths {
    * a rename from outside would then cross mounts. Other programs pass over names that are no layer ids.
    */
   readonly staging: string
+  /**
+   * Ours: where `overlay/` shows itself with mapped ids while an overlay is mounted with layers from there. A short name:
+   * it is in the mount's options once for each layer.
+   */
+  readonly mapped: string
   readonly runLayersDirectory: string
   readonly runContainersDirectory: string
 }
@@ -27,6 +32,7 @@ export const storePaths = (graphRoot: string, runRoot: string): StorePaths => ({
   imagesDirectory: posix.join(graphRoot, "overlay-images"),
   containersDirectory: posix.join(graphRoot, "overlay-containers"),
   staging: posix.join(graphRoot, "overlay", "cricket-staging"),
+  mapped: posix.join(graphRoot, "overlay", "idmap"),
   runLayersDirectory: posix.join(runRoot, "overlay-layers"),
   runContainersDirectory: posix.join(runRoot, "overlay-containers")
 })

@@ -168,7 +168,7 @@ describe("pods on the wire", () => {
   }
 
   it("echoes its namespaces: another network mode makes kubelet replace the pod", () => {
-    const namespaces = { network: "node", pid: "node", ipc: "pod" } as const
+    const namespaces = { network: "node", pid: "node", ipc: "pod", user: null } as const
     const options = toPodSandboxStatus(podRecord({ namespaces, ips: [] })).linux?.namespaces?.options
     assert.deepInclude(options as object, {
       network: NamespaceMode.NODE,

@@ -20,6 +20,7 @@ import type { ContainerConfig, LinuxContainerSecurityContext } from "../../../sr
 import { Files } from "../../../src/linux/Files.ts"
 import { Mounts } from "../../../src/linux/Mounts.ts"
 import { Processes } from "../../../src/linux/Processes.ts"
+import { Sockets } from "../../../src/linux/Sockets.ts"
 import { encodeRuntimeSpec, type RuntimeSpec } from "../../../src/model/RuntimeSpec.ts"
 import { ContainerSpecs, type ContainerSpecSettings } from "../../../src/oci/ContainerSpecs.ts"
 import { HostFacts } from "../../../src/oci/HostFacts.ts"
@@ -91,7 +92,7 @@ export const layerOf = (name: string, changes: Partial<ContainerSpecSettings> = 
     OciRuntime.layer(options)
   ).pipe(
     Layer.provideMerge(HostFacts.layer),
-    Layer.provideMerge(Layer.mergeAll(Files.layer, Mounts.layer, Processes.layer))
+    Layer.provideMerge(Layer.mergeAll(Files.layer, Mounts.layer, Processes.layer, Sockets.layer))
   )
 }
 
@@ -130,6 +131,7 @@ const hostNamespaces: PodNamespaces = {
   network: undefined,
   ipc: undefined,
   uts: undefined,
+  user: undefined,
   pausePid: undefined,
   targetPid: undefined
 }
@@ -173,7 +175,7 @@ export const startPause = Effect.fnUntraced(function* (command: ReadonlyArray<st
     rootfs,
     cgroupsPath: `/cricket-oci/${id}`,
     securityContext: undefined,
-    namespaces: { network: "host", ipc: "host", uts: "host" },
+    namespaces: { network: "host", ipc: "host", uts: "host", user: undefined },
     sharedMemory: `${root}/${id}/shm`
   })
   const container = yield* createFrom(spec, handler, id)

@@ -3,7 +3,6 @@ import { assert, it } from "@effect/vitest"
 import { Result } from "effect"
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { NamespaceMode } from "../../../src/gen/runtime/v1/api.ts"
 import { encodeRuntimeSpec, type RuntimeSpec } from "../../../src/model/RuntimeSpec.ts"
 import { runtimeDefault } from "../../../src/oci/seccomp/runtimeDefault.ts"
 import { capabilities } from "../../../src/oci/spec/capabilities.ts"
@@ -13,7 +12,7 @@ import type { ContainerSpecInput } from "../../../src/oci/spec/input.ts"
 import { bind } from "../../../src/oci/spec/mounts.ts"
 import { pauseSpec } from "../../../src/oci/spec/pauseSpec.ts"
 import { facts, handler, image, outcome } from "../host.ts"
-import { containerConfig, containerResources, linuxConfig, namespaceOption, securityContext } from "../requests.ts"
+import { containerConfig, containerResources, linuxConfig, securityContext } from "../requests.ts"
 
 const golden = (name: string, spec: RuntimeSpec) => {
   const path = fileURLToPath(new URL(`../fixtures/${name}.json`, import.meta.url))
@@ -85,7 +84,7 @@ const kubelet: ContainerSpecInput = {
   rootfs: "/var/lib/containers/storage/overlay/x/merged",
   cgroupsPath: "kubepods-burstable-podu.slice:crio:cccc",
   hostname: "web-0",
-  namespaces: { ...pod, pid: "private" },
+  namespaces: { ...pod, pid: "private", user: undefined },
   user: { uid: 101, gid: 101, additionalGids: [101, 2000], home: "/nonexistent" },
   capabilities: granted(false),
   mounts: [
@@ -113,7 +112,7 @@ it("a privileged container", () => {
       tty: true,
       linux: linuxConfig({ securityContext: securityContext({ privileged: true, maskedPaths: ["/proc/kcore"] }) })
     },
-    namespaces: { network: "host", ipc: "host", uts: "host", pid: "host" },
+    namespaces: { network: "host", ipc: "host", uts: "host", pid: "host", user: undefined },
     facts: { ...facts, cgroupVersion: 1 }
   })
   golden("privileged", Result.getOrThrow(spec))
@@ -130,7 +129,7 @@ it("the pause container of a pod with a shared PID namespace", () =>
         facts,
         rootfs: "/rootfs",
         cgroupsPath: "/kubepods/podu/a",
-        namespaces: { ...pod, pid: "private" },
+        namespaces: { ...pod, pid: "private", user: undefined },
         user: { uid: 65535, gid: 65535, additionalGids: [65535], home: "/" },
         sharedMemory: "/run/cricket/shm",
         seccomp: undefined
@@ -151,10 +150,13 @@ it("nothing of the image but its process reaches the specification", () => {
   assert.notInclude(encodeRuntimeSpec(Result.getOrThrow(containerSpec({ ...kubelet, image: hostile }))), "LABEL")
 })
 
-it("user namespaces are refused, not ignored", () => {
-  const namespaceOptions = namespaceOption({ usernsOptions: { mode: NamespaceMode.POD, uids: [], gids: [] } })
-  const config = { ...kubelet.config, linux: linuxConfig({ securityContext: securityContext({ namespaceOptions }) }) }
-  assert.match(String(outcome(containerSpec({ ...kubelet, config }))), /userns_options: user namespaces/)
+it("a user namespace of the pod is joined, with its mappings", () => {
+  const range = [{ containerId: 0, hostId: 70_000, length: 65_536 }]
+  const user = { path: "/run/userns/p", ids: { uids: range, gids: range } }
+  const spec = Result.getOrThrow(containerSpec({ ...kubelet, namespaces: { ...kubelet.namespaces, user } }))
+  const mappings = [{ containerID: 0, hostID: 70_000, size: 65_536 }]
+  assert.deepInclude(spec.linux.namespaces, { type: "user", path: "/run/userns/p" })
+  assert.deepStrictEqual([spec.linux.uidMappings, spec.linux.gidMappings], [mappings, mappings])
 })
 
 it("an exec is the container's process with another command", () => {

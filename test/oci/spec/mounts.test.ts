@@ -41,7 +41,7 @@ describe("requestMount", () => {
       /^invalid mounts.recursive_read_only: .* private propagation/
     ],
     [{ mountOptions: ["bind,suid"] }, /^invalid mounts.mount_options: /],
-    [{ uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] }, /^unsupported mounts.uid_mappings/]
+    [{ uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] }, /^invalid mounts.uid_mappings/]
   ])("refuses %j", (fields, message) => assert.match(String(request(fields)), message))
 
   it("RROUnsupported without the feature", () =>
@@ -78,7 +78,7 @@ describe("arrangeMounts", () => {
       ["/proc=p", "/a=3", "/etc/x=4", "/a/b/c=1"]
     ))
   it("kubelet's mounts hide volumes and defaults", () => {
-    const base = baseMounts({ privileged: false, sharedMemory: "/shm", writableTmpfs: false })
+    const base = baseMounts({ privileged: false, sharedMemory: "/shm", foreignSysfs: false, writableTmpfs: false })
     const shm = arrangeMounts(base, [mount("/dev/shm", "kubelet")]).filter((each) => each.destination === "/dev/shm")
     assert.deepStrictEqual(
       shm.map(({ source }) => source),
@@ -86,7 +86,7 @@ describe("arrangeMounts", () => {
     )
   })
   it("who binds /dev or /sys gets what is mounted below it", () => {
-    const base = baseMounts({ privileged: true, sharedMemory: "/shm", writableTmpfs: false })
+    const base = baseMounts({ privileged: true, sharedMemory: "/shm", foreignSysfs: false, writableTmpfs: false })
     const left = (...over: ReadonlyArray<string>) =>
       uncoveredDefaults(
         base,
@@ -100,7 +100,7 @@ describe("arrangeMounts", () => {
   })
   it("privileged gets /sys and cgroups writable", () => {
     const writable = (privileged: boolean) =>
-      baseMounts({ privileged, sharedMemory: "/shm", writableTmpfs: false })
+      baseMounts({ privileged, sharedMemory: "/shm", foreignSysfs: false, writableTmpfs: false })
         .filter(({ destination }) => destination.startsWith("/sys"))
         .map(({ options }) => options.includes("rw"))
     assert.deepStrictEqual(
@@ -156,7 +156,7 @@ describe("devices", () => {
 })
 
 describe("namespaces", () => {
-  const pod = { network: "/n", ipc: "/i", uts: "/u", pausePid: 7, targetPid: undefined }
+  const pod = { network: "/n", ipc: "/i", uts: "/u", user: undefined, pausePid: 7, targetPid: undefined }
   it.each<readonly [NamespaceMode, NamespaceChoice]>([
     [NamespaceMode.CONTAINER, "private"],
     [NamespaceMode.NODE, "host"],
@@ -166,7 +166,8 @@ describe("namespaces", () => {
       pid: expected,
       network: { path: "/n" },
       ipc: { path: "/i" },
-      uts: { path: "/u" }
+      uts: { path: "/u" },
+      user: undefined
     })
   )
   it("TARGET and POD need somebody to join", () => {
@@ -180,7 +181,7 @@ describe("namespaces", () => {
     assert.deepStrictEqual((target as { pid: unknown }).pid, { path: "/proc/9/ns/pid" })
   })
   it("what is the host's is not listed; cgroup is private on v2", () => {
-    const choices = { pid: "host", network: "host", ipc: "private", uts: { path: "/u" } } as const
+    const choices = { pid: "host", network: "host", ipc: "private", uts: { path: "/u" }, user: undefined } as const
     assert.deepStrictEqual(namespaces(choices, 1), [{ type: "ipc" }, { type: "uts", path: "/u" }, { type: "mount" }])
     assert.deepInclude(namespaces(choices, 2), { type: "cgroup" })
   })

@@ -32,7 +32,7 @@ export const podRecord = (patch: Partial<PodRecord> = {}): PodRecord => ({
   runtimeHandler: "",
   cgroupParent: "/kubepods/pod-uid-1",
   privileged: false,
-  namespaces: { network: "pod", pid: "container", ipc: "pod" },
+  namespaces: { network: "pod", pid: "container", ipc: "pod", user: null },
   sysctls: {},
   ips: ["10.88.0.2", "fd00::2"],
   pause: null,

@@ -27,7 +27,7 @@ export const makeHost = (options: Partial<WorldOptions>): World => {
  * What a daemon keeps by design when it holds no pod and no image: its directories, the indexes and locks of its stores,
  * the bridge, the address that was given last, and logs, which are kubelet's to remove.
  */
-const staysByDesign: ReadonlyArray<RegExp> = [
+export const staysByDesign: ReadonlyArray<RegExp> = [
   /^link bridge cni0$/,
   // The parent of containers whose pod names none goes with its last pod, unless the kernel says that it is busy.
   /^cgroup \S+ \/crio$/,
@@ -41,14 +41,14 @@ const staysByDesign: ReadonlyArray<RegExp> = [
   /^file \/run\/containers\/storage\/overlay-layers\/mountpoints\.(json|lock)$/,
   /^directory \/var\/lib\/cni(\/(results|networks(\/pods)?))?$/,
   /^file \/var\/lib\/cni\/networks\/pods\/last_reserved_ip\.0$/,
-  /^directory \/var\/lib\/containers(\/storage(\/(cricket(\/(pods|containers))?|overlay(-layers|-images|-containers)?|overlay\/(l|cricket-staging)))?)?$/,
+  /^directory \/var\/lib\/containers(\/storage(\/(cricket(\/(pods|containers))?|overlay(-layers|-images|-containers)?|overlay\/(l|cricket-staging|idmap)))?)?$/,
   /^file \/var\/lib\/containers\/storage\/(storage|userns)\.lock$/,
   /^file \/var\/lib\/containers\/storage\/cricket\/daemon\.lock$/,
   /^file \/var\/lib\/containers\/storage\/overlay-(layers\/layers|images\/images|containers\/containers)\.(json|lock)$/
 ]
 
 /** Gone with the daemon: its own part of the staging area. */
-const whileRunning: ReadonlyArray<RegExp> = [
+export const whileRunning: ReadonlyArray<RegExp> = [
   /^(directory|file) \/var\/lib\/containers\/storage\/overlay\/cricket-staging\/[0-9a-f]{32}(\/lock)?$/
 ]
 
