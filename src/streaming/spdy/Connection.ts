@@ -181,6 +181,7 @@ export const openConnection = Effect.fnUntraced(function* (
 
   const toStream = (entry: Entry, headers: Headers): SpdyStream => {
     const { id, inbox } = entry
+    const ended = Effect.suspend(() => (lost === undefined ? Effect.void : Effect.fail(lost)))
     const discard = Effect.sync(() => drop(entry))
     const takeAll = Effect.map(Queue.takeAll(inbox), (pieces) => {
       release(
@@ -194,13 +195,10 @@ export const openConnection = Effect.fnUntraced(function* (
       headers,
       incoming: Stream.fromPull(Effect.succeed(takeAll)).pipe(Stream.ensuring(discard)),
       write: (data) =>
-        Effect.forEach(
-          splitData(id, data),
-          (frame) => {
-            if (lost !== undefined) return Effect.fail(lost)
-            return entry.sending ? connection.write(frame) : Effect.void
-          },
-          { discard: true }
+        Effect.suspend(() =>
+          Effect.forEach(splitData(id, data), (frame) => (entry.sending ? connection.write(frame) : ended), {
+            discard: true
+          })
         ),
       end: Effect.suspend(() => {
         if (!entry.sending) return Effect.void
