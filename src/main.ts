@@ -61,7 +61,7 @@ const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly 
 }, Effect.scoped)
 
 /** Why it fails has been printed or logged when it does. */
-const run = Effect.fnUntraced(function* (command: Command) {
+const run = Effect.fnUntraced(function* (command: Exclude<Command, { readonly _tag: "Harness" }>) {
   switch (command._tag) {
     case "Serve":
       return yield* serve(command)
@@ -89,8 +89,21 @@ const teardown: Runtime.Teardown = (exit, done) =>
 
 const reloadNotBuilt = "cricket: SIGHUP changes nothing yet; restart the daemon to apply its settings\n"
 
+/** A program of its own, with a bundle of its own: the daemon does not carry it. */
+const harness = (args: ReadonlyArray<string>) => {
+  const abort = new AbortController()
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => abort.abort())
+  void import("./harness/main.ts")
+    .then(({ runHarness }) => runHarness({ arguments: args, environment: process.env, signal: abort.signal }))
+    .then(
+      (code) => process.exit(code),
+      () => process.exit(130)
+    )
+}
+
 const main = () => {
   const command = parseArguments(process.argv.slice(2), process.env)
+  if (command._tag === "Harness") return harness(command.arguments)
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     // The last word: a finalizer that hangs must not keep the process.
     process.once(signal, () => setTimeout(() => process.exit(0), shutdownLimitMs).unref())

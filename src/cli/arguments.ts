@@ -22,6 +22,8 @@ export type Command =
   | { readonly _tag: "Config"; readonly sources: ConfigSources; readonly defaults: boolean }
   | { readonly _tag: "Version"; readonly json: boolean }
   | { readonly _tag: "Help"; readonly topic: "program" | "config" | "version" }
+  /** The property harness has a command line of its own. */
+  | { readonly _tag: "Harness"; readonly arguments: ReadonlyArray<string> }
   /** Not understood: lines for standard error; the exit code is 1. */
   | { readonly _tag: "Invalid"; readonly problems: ReadonlyArray<string> }
 
@@ -30,7 +32,7 @@ const commandFlags = {
   version: { json: ["json", "j"], verbose: ["verbose", "v"] }
 } as const
 
-const commands = ["config", "version", "help"]
+const commands = ["config", "harness", "version", "help"]
 
 /** Commands of CRI-O that somebody may type. */
 const foreignCommands = new Set([
@@ -124,6 +126,7 @@ export const parseArguments = (
   argv: ReadonlyArray<string>,
   environment: Readonly<Record<string, string | undefined>>
 ): Command => {
+  if (argv[0] === "harness") return { _tag: "Harness", arguments: argv.slice(1) }
   const parsed = parseWords(argv, (command) =>
     command === "config" || command === "version" ? Object.values(commandFlags[command]).flat() : []
   )

@@ -26,6 +26,7 @@ const program = (): string => `cricket - a Kubernetes container runtime
 Usage:
   cricket [flags]                    run the daemon
   cricket [flags] config [--default] print the configuration as commented TOML
+  cricket harness COMMAND            hold a CRI runtime against the contract (cricket harness help)
   cricket version [-j]               print the version
 
 Flags:

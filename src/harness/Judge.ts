@@ -1,0 +1,67 @@
+/** Holds what is seen against the rules, and counts: a known deviation is named and goes on, another one ends the run. */
+import { Effect } from "effect"
+import { Violation } from "./HarnessError.ts"
+import type { KnownDeviation } from "./Profile.ts"
+
+export interface RuleCount {
+  readonly held: number
+  readonly violated: number
+  /** By the reason that the profile gives, with an example. */
+  readonly known: ReadonlyArray<{ readonly reason: string; readonly count: number; readonly example: string }>
+}
+
+export interface Judge {
+  /** Counts the rule as held, or fails with its violation; true unless it is a known deviation. */
+  readonly hold: (rule: string, holds: boolean, details: () => string) => Effect.Effect<boolean, Violation>
+  readonly counts: () => ReadonlyMap<string, RuleCount>
+}
+
+interface Counted {
+  held: number
+  violated: number
+  readonly known: Map<string, { count: number; readonly example: string }>
+}
+
+export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
+  const counted = new Map<string, Counted>()
+  const deviations = known.map((deviation) => ({
+    ...deviation,
+    fits: (details: string) => deviation.matching === undefined || new RegExp(deviation.matching).test(details)
+  }))
+  const countOf = (rule: string): Counted => {
+    const count = counted.get(rule) ?? { held: 0, violated: 0, known: new Map() }
+    counted.set(rule, count)
+    return count
+  }
+  return {
+    hold: (rule, holds, details) =>
+      Effect.suspend(() => {
+        const count = countOf(rule)
+        if (holds) {
+          count.held++
+          return Effect.succeed(true)
+        }
+        const text = details()
+        const deviation = deviations.find((one) => one.rule === rule && one.fits(text))
+        if (deviation === undefined) {
+          count.violated++
+          return Effect.fail(new Violation({ rule, details: text }))
+        }
+        const named = count.known.get(deviation.reason) ?? { count: 0, example: text }
+        named.count++
+        count.known.set(deviation.reason, named)
+        return Effect.succeed(false)
+      }),
+    counts: () =>
+      new Map(
+        [...counted].map(([rule, { held, violated, known }]) => [
+          rule,
+          {
+            held,
+            violated,
+            known: [...known].map(([reason, { count, example }]) => ({ reason, count, example }))
+          }
+        ])
+      )
+  }
+}

@@ -1,0 +1,163 @@
+/** `cricket harness …`: loaded only when it is called. */
+import { Clock, Effect, Layer, Logger } from "effect"
+import { Files } from "../linux/Files.ts"
+
+import { Processes } from "../linux/Processes.ts"
+import { writeStandardError, writeStandardOutput } from "../linux/standardStreams.ts"
+import { type HarnessCommand, parseHarnessArguments, type RunArguments, usage } from "./arguments.ts"
+import { logText, writeFailure, writeReport } from "./Artifacts.ts"
+import { InvalidInput } from "./HarnessError.ts"
+import { allOperations } from "./operations.ts"
+import { decodeProfile, type Profile } from "./Profile.ts"
+import { builtInProfiles } from "./profiles.ts"
+import { decodeReport, toSummary } from "./Report.ts"
+import { run } from "./run.ts"
+import { makeRunner } from "./Runner.ts"
+import { decodeScenario, type ScenarioFile } from "./Scenario.ts"
+
+export interface HarnessProgram {
+  /** After `harness`. */
+  readonly arguments: ReadonlyArray<string>
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Ends the run in order: what was started is ended. */
+  readonly signal: AbortSignal
+}
+
+const readJson = Effect.fnUntraced(function* (path: string) {
+  const files = yield* Files
+  const text = yield* files
+    .readText(path)
+    .pipe(
+      Effect.mapError(
+        ({ code }) => new InvalidInput({ source: path, problems: [code === "ENOENT" ? "there is no such file" : code] })
+      )
+    )
+  return yield* Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: (cause) => new InvalidInput({ source: path, problems: [`no JSON: ${String(cause)}`] })
+  })
+})
+
+const loadProfile = Effect.fnUntraced(function* (name: string, endpoint?: string) {
+  const json = name in builtInProfiles ? { extends: name } : yield* readJson(name)
+  const profile = yield* Effect.fromResult(decodeProfile(name, json))
+  return endpoint === undefined ? profile : { ...profile, endpoint }
+})
+
+const loadScenario = Effect.fnUntraced(function* (path: string) {
+  const text = yield* (yield* Files).readText(path)
+  return yield* Effect.fromResult(decodeScenario(path, text))
+})
+
+/** A file, or the .json files of a directory. */
+const loadScenarios = Effect.fnUntraced(function* (path: string | undefined) {
+  if (path === undefined) return []
+  const files = yield* Files
+  const { kind } = yield* files.stat(path)
+  if (kind !== "directory") return [yield* loadScenario(path)]
+  const names = (yield* files.readDirectory(path)).filter((name) => name.endsWith(".json"))
+  return yield* Effect.forEach(names, (name) => loadScenario(`${path}/${name}`))
+})
+
+const definedOnly = (environment: HarnessProgram["environment"]): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(environment).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])))
+
+/** For the targets; gone when the harness ends. */
+const workDirectory = Effect.acquireRelease(
+  Effect.gen(function* () {
+    const path = `/tmp/cricket-harness-${(yield* Clock.currentTimeMillis).toString(36)}`
+    yield* (yield* Files).makeDirectory(path, { mode: 0o755 })
+    return path
+  }),
+  (path) => Effect.flatMap(Files, (files) => Effect.ignore(files.removeTree(path)))
+)
+
+type Services = Files | Processes
+
+const runCommand = Effect.fnUntraced(function* (command: RunArguments, environment: Readonly<Record<string, string>>) {
+  const profile: Profile = yield* loadProfile(command.profile, command.endpoint)
+  const first: ReadonlyArray<ScenarioFile> = yield* loadScenarios(command.first)
+  const seed = command.seed ?? (yield* Clock.currentTimeMillis) % 1_000_000
+  const directory = yield* workDirectory
+  yield* (yield* Files).makeDirectory(command.out, { recursive: true })
+  const report = yield* run({
+    profile,
+    operations: allOperations,
+    only: command.only,
+    seed,
+    runs: command.runs,
+    limitMs: command.limitMs,
+    length: command.length,
+    maxFailures: command.maxFailures,
+    shrink: { attempts: command.attempts, repeat: command.repeat, limitMs: command.limitMs },
+    output: command.out,
+    directory,
+    environment,
+    first,
+    write: command.json ? () => Effect.void : writeStandardError
+  })
+  yield* writeStandardOutput(command.json ? `${JSON.stringify(report, null, 2)}\n` : toSummary(report))
+  return report.failures.length === 0 ? 0 : 1
+}, Effect.scoped)
+
+const replayCommand = Effect.fnUntraced(function* (
+  command: Extract<HarnessCommand, { readonly _tag: "Replay" }>,
+  environment: Readonly<Record<string, string>>
+) {
+  const profile = yield* loadProfile(command.profile, command.endpoint)
+  const scenario = yield* loadScenario(command.file)
+  const steps = command.original ? (scenario.original ?? scenario.steps) : scenario.steps
+  const directory = yield* workDirectory
+  const runner = yield* makeRunner({ profile, operations: allOperations, directory, environment })
+  for (let time = 1; time <= command.repeat; time++) {
+    const result = yield* runner.run(steps)
+    yield* writeStandardOutput(logText(result.log))
+    if (result.violation !== undefined) {
+      yield* writeStandardOutput(`run ${time} of ${command.repeat}: VIOLATED ${result.violation.message}\n`)
+      if (command.out !== undefined) {
+        yield* writeFailure(command.out, { scenario, first: result, smallest: result })
+      }
+      return 1
+    }
+    yield* writeStandardOutput(`run ${time} of ${command.repeat}: no violation\n`)
+  }
+  return 0
+}, Effect.scoped)
+
+const reportCommand = Effect.fnUntraced(function* (directory: string) {
+  const path = `${directory}/report.json`
+  const report = yield* Effect.fromResult(decodeReport(path, yield* (yield* Files).readText(path)))
+  yield* writeReport(directory, report)
+  yield* writeStandardOutput(toSummary(report))
+  return report.failures.length === 0 ? 0 : 1
+})
+
+const dispatch = Effect.fnUntraced(function* (
+  program: HarnessProgram
+): Effect.fn.Return<number, { readonly message: string }, Services> {
+  const command = yield* Effect.fromResult(parseHarnessArguments(program.arguments))
+  const environment = definedOnly(program.environment)
+  switch (command._tag) {
+    case "Help":
+      yield* writeStandardOutput(usage)
+      return 0
+    case "Run":
+      return yield* runCommand(command, environment)
+    case "Diff":
+      return yield* new InvalidInput({ source: "cricket harness", problems: ["diff is not there"] })
+    case "Replay":
+      return yield* replayCommand(command, environment)
+    case "Report":
+      return yield* reportCommand(command.directory)
+  }
+})
+
+const unusable = 2
+
+/** Answers the exit code. */
+export const runHarness = (program: HarnessProgram): Promise<number> =>
+  dispatch(program).pipe(
+    Effect.catch(({ message }) => Effect.as(writeStandardError(`cricket: ${message}\n`), unusable)),
+    Effect.provide(Layer.mergeAll(Files.layer, Processes.layer, Logger.layer([]))),
+    (self) => Effect.runPromise(self, { signal: program.signal })
+  )

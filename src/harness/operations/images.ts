@@ -1,0 +1,115 @@
+/** Operations on the spare image, which no container uses. */
+import * as fc from "fast-check"
+import { Effect } from "effect"
+import { ImageSpec, ListImagesRequest, type PullImageResponse } from "../../gen/runtime/v1/api.ts"
+import { type Cri, message } from "../Cri.ts"
+import type { Operation, Outcome, Site } from "../Operation.ts"
+import { answered, describe } from "./pods.ts"
+
+export const imageSpec = (image: string) => message(ImageSpec, { image, userSpecifiedImage: image })
+
+export const pullImage = (cri: Cri, image: string) =>
+  cri.call("pullImage", { image: imageSpec(image), auth: undefined, sandboxConfig: undefined }, { deadlineMs: 120_000 })
+
+/** The id under which it is known; "" when it is not. */
+const idOf = (cri: Cri, image: string) =>
+  cri.call("imageStatus", { image: imageSpec(image), verbose: false }).pipe(Effect.map(({ image }) => image?.id ?? ""))
+
+const isListed = (cri: Cri, id: string) =>
+  cri
+    .call("listImages", message(ListImagesRequest))
+    .pipe(Effect.map(({ images }) => images.some((image) => image.id === id)))
+
+const nothing = fc.constant({})
+
+const pull: Operation = {
+  name: "Pull",
+  group: "images",
+  weight: 2,
+  parameters: nothing,
+  prepare: ({ target, model, judge }) => {
+    const { spare } = target.profile.images
+    if (spare === undefined) return undefined
+    const ask = pullImage(target.cri, spare)
+    return {
+      label: `PullImage ${spare}`,
+      touches: () => [],
+      mayTakeMs: 90_000,
+      ask,
+      retry: ask,
+      check: Effect.fnUntraced(function* (outcome: Outcome) {
+        if (outcome._tag === "Unknown") {
+          model.spare = undefined
+          return
+        }
+        if (!(yield* judge.hold("image.pull", answered(outcome), () => `PullImage ${spare}: ${describe(outcome)}`)))
+          return
+        model.spare = true
+        const { imageRef } = (outcome as Extract<Outcome, { _tag: "Answered" }>).value as PullImageResponse
+        const id = yield* idOf(target.cri, spare)
+        yield* judge.hold("image.pull", id === imageRef, () => `PullImage gave ${imageRef}, ImageStatus ${id}`)
+        const listed = yield* isListed(target.cri, id)
+        yield* judge.hold("image.list", listed, () => `${spare} was pulled as ${id} and is not listed`)
+      })
+    }
+  }
+}
+
+const remove: Operation = {
+  name: "RemoveImage",
+  group: "images",
+  weight: 2,
+  alone: true,
+  parameters: nothing,
+  prepare: ({ target, model, judge }: Site) => {
+    const { spare } = target.profile.images
+    if (spare === undefined) return undefined
+    const ask = target.cri.call("removeImage", { image: imageSpec(spare) })
+    return {
+      label: `RemoveImage ${spare}`,
+      touches: () => [],
+      ask,
+      retry: ask,
+      check: Effect.fnUntraced(function* (outcome: Outcome) {
+        if (outcome._tag === "Unknown") {
+          model.spare = undefined
+          return
+        }
+        yield* judge.hold("image.remove", answered(outcome), () => `RemoveImage ${spare}: ${describe(outcome)}`)
+        model.spare = false
+      })
+    }
+  }
+}
+
+const status: Operation = {
+  name: "ImageStatus",
+  group: "images",
+  weight: 1,
+  alone: true,
+  parameters: nothing,
+  prepare: ({ target, model, judge }: Site) => {
+    const { spare } = target.profile.images
+    if (spare === undefined) return undefined
+    return {
+      label: `ImageStatus ${spare}`,
+      touches: () => [],
+      ask: idOf(target.cri, spare),
+      check: Effect.fnUntraced(function* (outcome: Outcome) {
+        if (outcome._tag === "Unknown") return
+        const says = () => `ImageStatus ${spare}: ${describe(outcome)}`
+        if (!(yield* judge.hold("image.list", answered(outcome), says)) || model.spare === undefined) return
+        const isThere = (outcome as Extract<Outcome, { _tag: "Answered" }>).value !== ""
+        const expected = model.spare
+        yield* judge.hold(
+          "image.list",
+          isThere === expected,
+          () =>
+            `${spare} was ${expected ? "pulled" : "removed"}, and ImageStatus ${isThere ? "finds it" : "does not find it"}`
+        )
+      })
+    }
+  }
+}
+
+export const imageOperations: ReadonlyArray<Operation> = [pull, remove, status]

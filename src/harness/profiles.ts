@@ -1,0 +1,76 @@
+/**
+ * The profiles that come with the harness: a runtime that is installed and running on this machine, with its deviations
+ * by name. A file that `extends` one of them adds a `start` and private namespaces.
+ */
+
+/** A network's allocator remembers its last address; locks are files. */
+const network = ["(\\.lock|/lock)$", "last_reserved_ip\\.\\d+$"]
+
+const images = { main: "registry.k8s.io/e2e-test-images/busybox:1.29-4", spare: "registry.k8s.io/pause:3.9" }
+
+export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  cricket: {
+    name: "cricket",
+    endpoint: "unix:///var/run/crio/crio.sock",
+    paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni"],
+    lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/overlay/[0-9a-f]{64}$", "/overlay/l$", "/overlay-images$"],
+    monitor: { program: "conmon", scope: "container" },
+    images,
+    capabilities: ["hostPorts", "sharedPid"]
+  },
+  crio: {
+    name: "crio",
+    endpoint: "unix:///var/run/crio/crio.sock",
+    pidFile: "/var/run/crio/crio.pid",
+    paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni", "/var/run/crio"],
+    lasting: [...network, "/overlay/[0-9a-f]{64}$", "/overlay/l$", "/overlay-images$"],
+    monitor: { program: "conmon", scope: "container" },
+    images,
+    capabilities: ["hostPorts"],
+    known: [
+      {
+        rule: "pod.remove.concurrent",
+        reason: "of two RemovePodSandbox of one pod one fails: failed to delete container from index"
+      },
+      {
+        rule: "pod.run.concurrent",
+        reason: "of two identical RunPodSandbox the second hangs until the client's deadline"
+      },
+      { rule: "exec.state", reason: "ExecSync in a container that was created and not started runs" }
+    ]
+  },
+  containerd: {
+    name: "containerd",
+    endpoint: "unix:///run/containerd/containerd.sock",
+    paths: [
+      "/var/lib/containerd/io.containerd.grpc.v1.cri",
+      "/run/containerd/io.containerd.grpc.v1.cri",
+      "/run/containerd/io.containerd.runtime.v2.task",
+      "/var/lib/cni"
+    ],
+    lasting: network,
+    monitor: { program: "containerd-shim-runc-v2", scope: "pod" },
+    images,
+    capabilities: ["hostPorts", "sharedPid"],
+    known: [
+      {
+        rule: "pod.remove.concurrent",
+        reason: "of two RemovePodSandbox of one pod one fails: failed to remove container"
+      },
+      { rule: "container.remove.concurrent", reason: "of two RemoveContainer of one container one fails" },
+      { rule: "pod.run.again", reason: "a name is reserved until its pod is removed; the retry is refused" },
+      { rule: "pod.run.retry", reason: "a name is reserved until its pod is removed; the retry is refused" },
+      { rule: "pod.run.concurrent", reason: "a name is reserved while its pod is made; the second request is refused" },
+      {
+        rule: "container.create.again",
+        reason: "a name is reserved until its container is removed; the retry is refused"
+      },
+      {
+        rule: "container.create.retry",
+        reason: "a name is reserved until its container is removed; the retry is refused"
+      },
+      { rule: "container.create.concurrent", reason: "a name is reserved while its container is made" },
+      { rule: "pod.stop.created", reason: "StopPodSandbox leaves a container that was never started CREATED" }
+    ]
+  }
+}
