@@ -2,14 +2,44 @@
 import { Effect, Layer } from "effect"
 import { Cni } from "./cni/Cni.ts"
 import { Settings } from "./config/Settings.ts"
-import { RuntimeStatus } from "./cri/RuntimeStatus.ts"
+import { type Condition, RuntimeStatus } from "./cri/RuntimeStatus.ts"
+import { Files } from "./linux/Files.ts"
 import { type RuntimeHandler, RuntimeHandlers } from "./oci/RuntimeHandlers.ts"
+import { PodSettings } from "./pod/PodSettings.ts"
+
+/** Looked at each time: programs are taken away and put back by updates of packages. */
+const isProgram = Effect.fnUntraced(function* (path: string) {
+  const found = yield* Effect.option((yield* Files).stat(path))
+  return found._tag === "Some" && found.value.kind === "file" && (found.value.mode & 0o111) !== 0
+})
+
+/** Without them no container can be made, and kubelet should not send any. */
+const runtimeReady = Effect.fnUntraced(function* (
+  handler: RuntimeHandler | undefined
+): Effect.fn.Return<Condition, never, Files | PodSettings> {
+  const { conmonPath } = yield* PodSettings
+  if (handler === undefined) {
+    const message = "no runtime handler is configured"
+    return { ready: false, reason: "RuntimeMissing", message }
+  }
+  if (!(yield* isProgram(handler.path))) {
+    const message = `${handler.path}, the OCI runtime of the default handler ${handler.name}, is not there`
+    return { ready: false, reason: "RuntimeMissing", message }
+  }
+  const monitor = handler.options.monitor_path === "" ? conmonPath : handler.options.monitor_path
+  if (!(yield* isProgram(monitor))) {
+    const message = `${monitor}, which monitors containers, is not there; install conmon or set monitor_path`
+    return { ready: false, reason: "MonitorMissing", message }
+  }
+  return { ready: true }
+})
 
 export const runtimeStatus = Layer.effect(
   RuntimeStatus,
   Effect.gen(function* () {
     const settings = yield* Settings
     const cni = yield* Cni
+    const host = yield* Effect.context<Files | PodSettings>()
     const handlers = yield* (yield* RuntimeHandlers).list
 
     const toWire = (name: string, { features }: RuntimeHandler) => ({ name, features: { ...features } })
@@ -19,10 +49,11 @@ export const runtimeStatus = Layer.effect(
       ...handlers.map((handler) => toWire(handler.name, handler))
     ]
     return RuntimeStatus.of({
-      conditions: Effect.map(cni.status, ({ ready, reason, message }) => ({
-        RuntimeReady: { ready: true },
-        NetworkReady: ready ? { ready: true } : { ready: false, reason, message }
-      })),
+      conditions: Effect.gen(function* () {
+        const { ready, reason, message } = yield* cni.status
+        const NetworkReady: Condition = ready ? { ready: true } : { ready: false, reason, message }
+        return { RuntimeReady: yield* runtimeReady(standard), NetworkReady }
+      }).pipe(Effect.provideContext(host)),
       handlers: Effect.succeed(rows),
       features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true },
       info: Effect.succeed({

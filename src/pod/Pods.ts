@@ -97,7 +97,9 @@ export class Pods extends Context.Service<
     readonly released: (ownerId: string, rows: ReadonlyArray<Resource>) => Effect.Effect<void>
     /** The end of a record that holds nothing any more; frees the name. */
     readonly forget: (ownerId: string) => Effect.Effect<void, RecordError>
-    /** Waits until the container satisfies the predicate; fails when it goes. */
+    /** Waits until the pod satisfies the predicate; fails when it goes. */
+    readonly awaitPod: (id: string, predicate: (pod: PodRecord) => boolean) => Effect.Effect<PodRecord, PodNotFound>
+    /** The same for a container. */
     readonly awaitContainer: (
       id: string,
       predicate: (container: ContainerRecord) => boolean
@@ -118,14 +120,15 @@ export class Pods extends Context.Service<
 
       const publishPod = (pod: PodRecord) => {
         current = { ...current, pods: new Map(current.pods).set(pod.id, pod) }
+        wake(pod.id)
       }
       const publishContainer = (container: ContainerRecord) => {
         current = { ...current, containers: new Map(current.containers).set(container.id, container) }
         wake(container.id)
       }
-      const wake = (containerId: string) => {
-        const waiters = changed.get(containerId)
-        changed.delete(containerId)
+      const wake = (id: string) => {
+        const waiters = changed.get(id)
+        changed.delete(id)
         if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.void)
       }
 
@@ -310,6 +313,7 @@ export class Pods extends Context.Service<
               pods.delete(ownerId)
               current = { ...current, pods }
               lanes.delete(ownerId)
+              wake(ownerId)
               if (listed(owningPod)) {
                 yield* events.publish("Deleted", ownerId, () => ({ pod: owningPod, containers: [] }))
               }
@@ -318,18 +322,18 @@ export class Pods extends Context.Service<
         )
       })
 
-      const awaitContainer = Effect.fnUntraced(function* (
-        id: string,
-        predicate: (container: ContainerRecord) => boolean
-      ) {
-        while (true) {
-          const now = yield* container(id)
-          if (predicate(now)) return now
-          const next = changed.get(id) ?? Deferred.makeUnsafe<void>()
-          changed.set(id, next)
-          yield* Deferred.await(next)
-        }
-      })
+      const awaiting =
+        <A, E>(find: (id: string) => Effect.Effect<A, E>) =>
+        (id: string, predicate: (found: A) => boolean): Effect.Effect<A, E> =>
+          Effect.gen(function* () {
+            while (true) {
+              const now = yield* find(id)
+              if (predicate(now)) return now
+              const next = changed.get(id) ?? Deferred.makeUnsafe<void>()
+              changed.set(id, next)
+              yield* Deferred.await(next)
+            }
+          })
 
       const adopt = (pods: ReadonlyArray<PodRecord>, containers: ReadonlyArray<ContainerRecord>) =>
         Effect.sync(() => {
@@ -351,7 +355,8 @@ export class Pods extends Context.Service<
         amendContainer,
         released,
         forget,
-        awaitContainer,
+        awaitPod: awaiting(pod),
+        awaitContainer: awaiting(container),
         adopt
       })
     })

@@ -17,7 +17,7 @@ const stopping = Effect.fn("stopPod")(function* (id: string) {
   const containers = containersOf(yield* pods.snapshot, id)
   yield* Effect.forEach(
     containers,
-    // One that is still being created fails or becomes Created soon; the pod takes no new ones.
+    // One that is still being created fails now; the pod takes no new ones.
     ({ id }) =>
       pods
         .awaitContainer(id, ({ state }) => state._tag !== "Creating")

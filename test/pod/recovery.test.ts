@@ -100,6 +100,7 @@ const makeWorld = (found: Found) => {
     }),
     Layer.mock(CgroupLimits, { write: (cgroup, values) => note(`limits ${cgroup} ${JSON.stringify(values)}`) }),
     Layer.mock(ContainerStore, {
+      list: Effect.succeed([]),
       directory: (id) => `/store/${id}`,
       runDirectory: (id) => `/run/${id}`,
       mountpoint: "/store",

@@ -12,6 +12,7 @@ import { mountImageVolumes } from "../../pod/imageVolumes.ts"
 import { Jobs } from "../../pod/Jobs.ts"
 import { launchMonitor } from "../../pod/launchMonitor.ts"
 import { findPod } from "../../pod/lookup.ts"
+import { WrongState } from "../../pod/PodError.ts"
 import { listed, Pods } from "../../pod/Pods.ts"
 import { rollBackOnFailure } from "../../pod/rollBack.ts"
 import { sameContainer } from "../../pod/sameRequest.ts"
@@ -35,6 +36,22 @@ const handOverOrCreate = Effect.fnUntraced(function* (plan: ContainerPlan) {
   return yield* create(plan).pipe(admission.admit(`container ${plan.record.name}`))
 })
 
+/** A pod that is stopped does not wait for what is being made in it: the making fails and gives back what it took. */
+const unlessPodStops =
+  ({ pod, record }: ContainerPlan) =>
+  <A, E, R>(making: Effect.Effect<A, E, R>) =>
+    Effect.gen(function* () {
+      const stopped = (yield* Pods)
+        .awaitPod(pod.id, ({ state }) => state._tag !== "Ready")
+        .pipe(
+          Effect.flatMap(({ state }) => {
+            const object = `container ${record.metadata.name} in pod sandbox ${pod.id}`
+            return Effect.fail(new WrongState({ object, action: "create", reason: `the pod is ${state._tag}` }))
+          })
+        )
+      return yield* Effect.raceFirst(making, stopped)
+    })
+
 const create = Effect.fnUntraced(function* (plan: ContainerPlan) {
   const pods = yield* Pods
   const { id } = plan.record
@@ -46,5 +63,5 @@ const create = Effect.fnUntraced(function* (plan: ContainerPlan) {
     const init = yield* launchMonitor({ ...plan.record, handler: plan.handler }, spec)
     yield* pods.moveContainer(id, { _tag: "Created", ...init }, { user })
     return id
-  }).pipe(rollBackOnFailure(id))
+  }).pipe(unlessPodStops(plan), rollBackOnFailure(id))
 })
