@@ -8,6 +8,7 @@ import { imageVolumes } from "./imageVolumes.ts"
 import { lifeOfPods } from "./pods.ts"
 import { restartOfTheDaemon } from "./restart.ts"
 import { openSite, type Site } from "./support/Site.ts"
+import { userNamespaces } from "./userNamespaces.ts"
 
 export const crictlSuite = (runtime: "crun" | "runc", network: number): void => {
   let opened: Site | undefined
@@ -29,6 +30,7 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     lifeOfPods(site)
     containersOfPods(site)
     imageVolumes(site)
+    userNamespaces(site, runtime)
     networkOfPods(site)
     restartOfTheDaemon(site)
 

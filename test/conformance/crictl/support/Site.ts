@@ -175,7 +175,7 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
     ...readdirSync(`${place.directory}/leases`, { recursive: true, encoding: "utf8" }).filter((name) =>
       /\d+\.\d+\.\d+\.\d+$/.test(name)
     ),
-    ...["netns", "utsns", "ipcns"].flatMap((kind) => {
+    ...["netns", "utsns", "ipcns", "userns"].flatMap((kind) => {
       const pins = `${place.runroot}/${kind}`
       return readdirSync(place.runroot).includes(kind) ? readdirSync(pins).map((name) => `${pins}/${name}`) : []
     })
