@@ -1,0 +1,326 @@
+/** Exec and attach from the client's socket to the process's streams, over each protocol. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { SpdyClient, until, WebSocketClient } from "./clients.ts"
+import { attachRequest, execRequest, type FakeProcess, makeProcess, serveProcess, startServer } from "./support.ts"
+
+const promise = <A>(run: () => Promise<A>) => Effect.promise(run)
+
+const success = '{"status":"Success"}'
+
+const exitCode = (text: string) => JSON.parse(text).details.causes[0].message
+
+const webSocket = (url: string, protocol: string) => promise(() => WebSocketClient.open(url, [protocol]))
+
+const spdy = (url: string, ...types: ReadonlyArray<string>) => promise(() => SpdyClient.open(url, ["error", ...types]))
+
+/** A command that copies its input to its output and ends with it. */
+const cat = Effect.fnUntraced(function* (process: FakeProcess) {
+  yield* promise(() => until("the input ends", () => process.state.inputEnded))
+  yield* process.stdout(process.state.input)
+  yield* process.end(0)
+})
+
+describe("over SPDY", () => {
+  it.live("the input ends with the client's half-close, the status follows all output", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
+      client.data("stdin", "one ")
+      client.data("stdin", "two", true)
+      yield* cat(process)
+      assert.strictEqual(yield* promise(() => client.status()), success)
+      assert.strictEqual(client.text("stdout"), "one two")
+      assert.isTrue(client.of("stdout").fin && client.of("stderr").fin)
+      yield* promise(() => until("the connection closes", () => client.closed))
+      assert.isTrue(process.state.released)
+    })
+  )
+
+  it.live("stdout and stderr apart, the exit code last", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* spdy(yield* server.urlFor({ ...execRequest, stdin: false }), "stdout", "stderr")
+      yield* process.stdout("out")
+      yield* process.stderr("err")
+      yield* process.end(3)
+      assert.strictEqual(exitCode(yield* promise(() => client.status())), "3")
+      assert.deepStrictEqual([client.text("stdout"), client.text("stderr")], ["out", "err"])
+    })
+  )
+
+  it.live("a terminal's size comes as often as it changes; only the last one waits", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const url = yield* server.urlFor({ ...execRequest, stderr: false, terminal: true })
+      const client = yield* spdy(url, "stdin", "stdout", "resize")
+      for (let width = 1; width <= 10_000; width++) client.data("resize", `{"Width":${width},"Height":40}\n`)
+      yield* promise(() => until("the last size", () => process.sizes.at(-1)?.width === 10_000))
+      assert.deepStrictEqual(process.sizes.at(-1), { width: 10_000, height: 40 })
+      yield* process.end(0)
+      assert.strictEqual(yield* promise(() => client.status()), success)
+    })
+  )
+
+  it.live("a command that cannot be started is a failure on the error stream", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ exec: () => Effect.fail({ message: "container c1 is gone" }) })
+      const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
+      const status = JSON.parse(yield* promise(() => client.status()))
+      assert.deepStrictEqual(
+        [status.reason, status.message],
+        ["InternalError", "Internal error occurred: container c1 is gone"]
+      )
+    })
+  )
+})
+
+describe("over a WebSocket", () => {
+  it.live("v5: a message says that the streams are there, CLOSE ends the input, the status comes with code 1000", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
+      yield* promise(() => until("the first message", () => client.messages.length > 0))
+      assert.deepStrictEqual(client.messages, [Buffer.from([1])])
+      client.send(0, "one ")
+      client.send(9, "nobody knows this channel")
+      client.send(0, "two")
+      client.socket.send(Uint8Array.of(255, 0))
+      yield* cat(process)
+      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.deepStrictEqual([client.text(1), client.text(3)], ["one two", success])
+      assert.strictEqual(client.socket.extensions, "")
+    })
+  )
+
+  it.live("v5: a CLOSE of no channel ends it, and with it the command's input", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
+      client.socket.send(Uint8Array.of(255, 77))
+      assert.strictEqual(yield* promise(() => client.end()), 1002)
+      yield* promise(() => until("the input ends", () => process.state.inputEnded))
+      assert.isFalse(process.state.released)
+    })
+  )
+
+  it.live("v4: stdout, stderr and the exit code", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* webSocket(yield* server.urlFor(execRequest), "v4.channel.k8s.io")
+      assert.strictEqual(client.socket.protocol, "v4.channel.k8s.io")
+      client.send(0, "input")
+      yield* promise(() => until("the input", () => process.state.input === "input"))
+      yield* process.stdout("out")
+      yield* process.stderr("err")
+      yield* process.end(42)
+      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.deepStrictEqual([client.text(1), client.text(2), exitCode(client.text(3))], ["out", "err", "42"])
+    })
+  )
+
+  it.live("v1: the error channel says what failed, and nothing of what did not", () =>
+    Effect.gen(function* () {
+      for (const [protocol, code, text] of [
+        ["channel.k8s.io", 0, ""],
+        ["channel.k8s.io", 1, "command terminated with non-zero exit code: 1"]
+      ] as const) {
+        const process = yield* makeProcess
+        const server = yield* serveProcess(process)
+        const client = yield* webSocket(yield* server.urlFor(execRequest), protocol)
+        yield* process.end(code)
+        assert.strictEqual(yield* promise(() => client.end()), 1000)
+        assert.strictEqual(client.text(3), text)
+      }
+    })
+  )
+
+  it.live("without a subprotocol it is v1", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const url = yield* server.urlFor(execRequest)
+      const client = yield* promise(() => WebSocketClient.open(url, []))
+      assert.strictEqual(client.socket.protocol, "")
+      yield* process.stdout("out")
+      yield* process.end(0)
+      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.strictEqual(client.text(1), "out")
+    })
+  )
+
+  it.live("base64: texts both ways", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* webSocket(yield* server.urlFor(execRequest), "v4.base64.channel.k8s.io")
+      client.socket.send(`0${Buffer.from("zwölf").toString("base64")}`)
+      client.socket.send(`4${Buffer.from('{"Width":1,"Height":1}').toString("base64")}`)
+      yield* promise(() => until("the input", () => process.state.input === "zwölf"))
+      yield* process.stdout("out")
+      yield* process.end(0)
+      yield* promise(() => client.end())
+      const base64 = (text: string) => Buffer.from(text).toString("base64")
+      assert.deepStrictEqual(client.messages, ["1", `1${base64("out")}`, `3${base64(success)}`])
+      assert.deepStrictEqual(process.sizes, [])
+    })
+  )
+
+  it.live("a terminal has its size from channel 4, and no stderr", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const url = yield* server.urlFor({ ...execRequest, stderr: false, terminal: true })
+      const client = yield* webSocket(url, "v5.channel.k8s.io")
+      client.send(4, '{"Width":0,"Height":40}')
+      client.send(4, "no JSON")
+      client.send(4, '{"Width":120,"Height":40}')
+      yield* promise(() => until("a size", () => process.sizes.length > 0))
+      assert.deepStrictEqual(process.sizes, [{ width: 120, height: 40 }])
+      yield* process.stderr("lost")
+      yield* process.end(0)
+      yield* promise(() => client.end())
+      assert.strictEqual(client.text(2), "")
+    })
+  )
+
+  it.live("the first message goes to the lowest output that there is", () =>
+    Effect.gen(function* () {
+      for (const [shape, channel] of [
+        [{ stdout: false }, 2],
+        [{ stdout: false, stderr: false }, 3]
+      ] as const) {
+        const process = yield* makeProcess
+        const server = yield* serveProcess(process)
+        const client = yield* webSocket(yield* server.urlFor({ ...execRequest, ...shape }), "v4.channel.k8s.io")
+        yield* promise(() => until("the first message", () => client.messages.length > 0))
+        assert.deepStrictEqual(client.messages[0], Buffer.from([channel]))
+        yield* process.end(0)
+      }
+    })
+  )
+
+  it.live("pings are answered, messages that are too large end it", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
+      client.socket.ping()
+      yield* promise(() => until("a pong", () => client.pongs === 1))
+      client.send(0, new Uint8Array(5 * 1024 * 1024))
+      assert.strictEqual(yield* promise(() => client.end()), 1009)
+    })
+  )
+})
+
+describe("a process that does not read", () => {
+  it.live("has its client's input dropped, and ends as ever", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      process.state.reads = false
+      const server = yield* serveProcess(process)
+      const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
+      for (let count = 0; count < 200; count++) client.data("stdin", new Uint8Array(32_768))
+      yield* promise(() => until("all is taken", () => client.socket.writableLength === 0))
+      yield* process.end(0)
+      assert.strictEqual(yield* promise(() => client.status()), success)
+    })
+  )
+})
+
+describe("a client that goes away", () => {
+  for (const [name, open] of [
+    [
+      "SPDY",
+      (url: string) => promise(async () => (await SpdyClient.open(url, ["error", "stdin", "stdout", "stderr"])).socket)
+    ],
+    [
+      "WebSocket",
+      (url: string) =>
+        promise(async () => {
+          const { socket } = await WebSocketClient.open(url, ["v5.channel.k8s.io"])
+          return { pause: () => socket.pause(), destroy: () => socket.terminate() }
+        })
+    ]
+  ] as const) {
+    it.live(`${name}: the command runs on to its end, its input ends, its output is dropped`, () =>
+      Effect.gen(function* () {
+        const process = yield* makeProcess
+        const server = yield* serveProcess(process)
+        const socket = yield* open(yield* server.urlFor(execRequest))
+        yield* process.stdout("seen")
+        socket.destroy()
+        yield* promise(() => until("the input ends", () => process.state.inputEnded))
+        // More than sockets and queues hold: somebody must read.
+        for (let count = 0; count < 500; count++) yield* process.stdout(new Uint8Array(65_536))
+        assert.isFalse(process.state.released)
+        yield* process.end(0)
+        yield* promise(() => until("it is released", () => process.state.released))
+      })
+    )
+
+    it.live(`${name}: an attachment is given back at once`, () =>
+      Effect.gen(function* () {
+        const process = yield* makeProcess
+        const server = yield* serveProcess(process)
+        const socket = yield* open(yield* server.urlFor(attachRequest))
+        yield* process.stdout("seen")
+        socket.destroy()
+        yield* promise(() => until("it is released", () => process.state.released))
+      })
+    )
+
+    it.live(`${name}: an attachment is given back also while output waits for the client`, () =>
+      Effect.gen(function* () {
+        const process = yield* makeProcess
+        const server = yield* serveProcess(process)
+        const socket = yield* open(yield* server.urlFor(attachRequest))
+        socket.pause()
+        const writing = yield* Effect.forkChild(
+          Effect.forever(process.stdout(new Uint8Array(65_536)), { disableYield: false })
+        )
+        yield* Effect.sleep("200 millis")
+        socket.destroy()
+        yield* promise(() => until("it is released", () => process.state.released))
+        writing.interruptUnsafe()
+      })
+    )
+  }
+})
+
+describe("an attachment", () => {
+  it.live("ends in success when the container ends, whatever its exit code", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* spdy(yield* server.urlFor(attachRequest), "stdin", "stdout", "stderr")
+      client.data("stdin", "exit 3\n")
+      yield* process.stdout("bye")
+      yield* process.end(3)
+      assert.strictEqual(yield* promise(() => client.status()), success)
+      assert.strictEqual(client.text("stdout"), "bye")
+    })
+  )
+})
+
+describe("silence", () => {
+  it.live("longer than the idle time-out cuts the connection, a ping is no silence", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process, { idleTimeoutMs: 300 })
+      const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
+      for (let id = 1; id < 12; id += 2) {
+        yield* Effect.sleep("100 millis")
+        client.send({ _tag: "Ping", id })
+      }
+      assert.isFalse(client.closed)
+      yield* promise(() => until("it is cut", () => client.closed))
+    })
+  )
+})
