@@ -147,12 +147,27 @@ export interface Seccomp {
   readonly syscalls: ReadonlyArray<SeccompRule>
 }
 
+/** config.md "POSIX-platform Hooks", in the order in which they run. */
+export type HookStage = "prestart" | "createRuntime" | "createContainer" | "startContainer" | "poststart" | "poststop"
+
+export interface Hook {
+  /** On the host; in the container for startContainer. */
+  readonly path: string
+  /** With the program's own name first; none at all: the path alone. */
+  readonly args?: ReadonlyArray<string>
+  /** "NAME=value". */
+  readonly env?: ReadonlyArray<string>
+  /** Seconds. */
+  readonly timeout?: number
+}
+
 export interface RuntimeSpec {
   readonly ociVersion: "1.0.2"
   readonly process: Process
   readonly root: { readonly path: string; readonly readonly: boolean }
   readonly hostname?: string
   readonly mounts: ReadonlyArray<Mount>
+  readonly hooks?: Readonly<Partial<Record<HookStage, ReadonlyArray<Hook>>>>
   readonly annotations: Readonly<Record<string, string>>
   readonly linux: {
     readonly uidMappings?: ReadonlyArray<IdMap>

@@ -5,13 +5,16 @@ import { Files } from "../linux/Files.ts"
 import { Mounts } from "../linux/Mounts.ts"
 import type { Mount, RuntimeSpec } from "../model/RuntimeSpec.ts"
 import { HostFacts } from "./HostFacts.ts"
+import { resolveCdiDevices } from "./internal/hostCdi.ts"
 import { resolveDevices } from "./internal/hostDevices.ts"
+import { resolveHooks } from "./internal/hostHooks.ts"
 import { type MountSettings, resolveImageVolumes, resolveRequestedMounts } from "./internal/hostMounts.ts"
 import { resolveApparmor, resolveSeccomp } from "./internal/hostSecurity.ts"
 import type { SpecError } from "./OciError.ts"
 import type { RuntimeHandler } from "./RuntimeHandlers.ts"
 import { capabilities } from "./spec/capabilities.ts"
 import { containerSpec } from "./spec/containerSpec.ts"
+import { applyEdits, hookEdits } from "./spec/edits.ts"
 import { orFail } from "./spec/fault.ts"
 import type { ImageDefaults, NamespaceChoices, SpecSettings } from "./spec/input.ts"
 import { bind } from "./spec/mounts.ts"
@@ -23,6 +26,10 @@ import { checkUserMapped } from "./spec/userNamespace.ts"
 /** Options of the configuration, keys of [crio.runtime] and [crio.image]; `Settings` fits. */
 export interface ContainerSpecSettings extends SpecSettings, MountSettings {
   readonly additional_devices: ReadonlyArray<string>
+  /** Searched for CDI specifications; the later counts more. */
+  readonly cdi_spec_dirs: ReadonlyArray<string>
+  /** Directories of OCI hook definitions. */
+  readonly hooks_dir: ReadonlyArray<string>
   readonly device_ownership_from_security_context: boolean
   readonly seccomp_profile: string
   readonly privileged_seccomp_profile: string
@@ -164,7 +171,7 @@ export class ContainerSpecs extends Context.Service<
             capabilities: new Set(granted.bounding),
             ...profiles(handler)
           }
-          const spec = yield* orFail(
+          const composed = yield* orFail(
             id,
             containerSpec({
               id,
@@ -188,7 +195,20 @@ export class ContainerSpecs extends Context.Service<
               apparmorProfile: yield* resolveApparmor(confinement)
             })
           )
-          return { spec, user }
+          // Over everything that the request's own devices gave.
+          const cdi = yield* resolveCdiDevices({
+            containerId: id,
+            names: config.CDIDevices.map(({ name }) => name),
+            directories: settings.cdi_spec_dirs,
+            user: composed.process.user
+          })
+          const spec = cdi.reduce(applyEdits, composed)
+          const hooks = yield* resolveHooks(id, settings.hooks_dir, {
+            annotations: spec.annotations,
+            command: spec.process.args[0] ?? "",
+            hasBindMounts: requested.length > 0
+          })
+          return { spec: applyEdits(spec, hookEdits(hooks)), user }
         }, Effect.provide(services))
 
         const pause = Effect.fn("ContainerSpecs.pause")(function* (request: PauseSpecRequest) {

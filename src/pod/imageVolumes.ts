@@ -60,7 +60,7 @@ const Owned = Schema.fromJsonString(Schema.Struct({ "volume-of": Schema.String }
 
 /** The container that a layer of the store is a volume of, by the metadata that `mountImageVolumes` gives it. */
 export const volumeOwner = (metadata: string): string | undefined =>
-  Option.getOrUndefined(Schema.decodeUnknownOption(Owned)(metadata))?.["volume-of"]
+  Option.getOrUndefined(Schema.decodeOption(Owned)(metadata))?.["volume-of"]
 
 const mountOne = Effect.fnUntraced(function* (
   containerId: string,

@@ -72,7 +72,7 @@ export const security = {
     flags: ["hooks-dir"],
     env: "CONTAINER_HOOKS_DIR",
     reload: "watched",
-    built: false
+    built: true
   }),
   default_capabilities: option(list(capability, "capability names"), {
     default: ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "KILL"],
@@ -136,7 +136,7 @@ export const security = {
     flags: ["cdi-spec-dirs"],
     env: "CONTAINER_CDI_SPEC_DIRS",
     reload: "signal",
-    built: false
+    built: true
   }),
   device_ownership_from_security_context: option(boolean, {
     default: false,
