@@ -20,9 +20,9 @@ export class Cgroups extends Context.Service<
   {
     /** 1 also for hybrid mounts. */
     readonly version: 1 | 2
-    /** Undefined for a cgroup that is not there. */
-    readonly usage: (cgroup: string) => Effect.Effect<Usage | undefined, Failure>
-    /** The same with what only metrics ask for. */
+    /** Of several, in their order: one read of all their files, in about 50 µs each. Undefined for one that is not there. */
+    readonly usage: (cgroups: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Usage | undefined>, Failure>
+    /** The same of one, with what only metrics ask for. */
     readonly usageInDetail: (
       cgroup: string
     ) => Effect.Effect<{ readonly usage: Usage; readonly details: Details } | undefined, Failure>
@@ -70,9 +70,11 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
       ? Effect.fail(new CgroupError({ cgroup, reason: "the root and paths with .. are never acted on" }))
       : Effect.succeed(posix.join(mount, cgroup))
 
+  const mountOf = (controller: string) => (version === 2 ? mounts[0] : controllers.get(controller))
+
   /** The directory in which a controller's files of the cgroup are. */
   const directory = (controller: string, cgroup: string): Effect.Effect<string, CgroupError> => {
-    const mount = version === 2 ? mounts[0] : controllers.get(controller)
+    const mount = mountOf(controller)
     return mount === undefined
       ? Effect.fail(new CgroupError({ cgroup, reason: `the ${controller} controller is not mounted` }))
       : below(mount, cgroup)
@@ -200,11 +202,7 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
   })
 
   return {
-    ...makeReaders(files, {
-      version,
-      directory,
-      isMounted: (controller) => version === 2 || controllers.has(controller)
-    }),
+    ...makeReaders(files, { version, mountOf, below }),
     version,
     processes,
     freeze,

@@ -35,13 +35,6 @@ export interface Pressure {
   readonly full: PressureLine
 }
 
-/** Tasks: every thread counts. */
-export interface TaskCount {
-  readonly current: bigint
-  /** Undefined: no limit. */
-  readonly limit: bigint | undefined
-}
-
 /** Of the cgroup and all below it. */
 export interface Usage {
   /** CPU time that its processes have used, those that ended included. */
@@ -55,7 +48,8 @@ export interface Usage {
     readonly memory: Pressure | undefined
     readonly io: Pressure | undefined
   }
-  readonly tasks: TaskCount | undefined
+  /** Every thread counts. */
+  readonly tasks: bigint | undefined
 }
 
 export interface CpuDetails {
@@ -99,6 +93,8 @@ export interface DeviceIo {
 
 /** What only metrics ask for. */
 export interface Details {
+  /** How many tasks there may be; undefined: no limit. */
+  readonly tasksLimit: bigint | undefined
   readonly cpu: CpuDetails | undefined
   readonly memory: MemoryDetails | undefined
   readonly hugepages: ReadonlyArray<HugepageUse>

@@ -68,10 +68,7 @@ export const sumOf = (usages: ReadonlyArray<Usage>): Usage =>
         pageFaults: left.pageFaults + right.pageFaults,
         majorPageFaults: left.majorPageFaults + right.majorPageFaults
       })),
-      tasks: add(sum.tasks, tasks && { ...tasks, limit: undefined }, (left, right) => ({
-        current: left.current + right.current,
-        limit: undefined
-      }))
+      tasks: add(sum.tasks, tasks, (left, right) => left + right)
     }),
     none
   )

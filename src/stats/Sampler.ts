@@ -45,24 +45,26 @@ export class Sampler extends Context.Service<
       // A collection may take its time: a sample is old only when one has been missed.
       const oldNs = period === 0 ? youngNs : BigInt(period) * 2_000_000_000n
 
-      const usageOf = (what: string, cgroup: string | undefined) =>
-        cgroup === undefined ? Effect.undefined : unlessRefused(`usage of ${what}`, cgroups.usage(cgroup))
-
-      const sampleSince = (before: CgroupSample | undefined, read: Effect.Effect<Usage | undefined>) =>
-        Effect.zipWith(read, Clock.currentTimeNanos, (usage, atNs): CgroupSample => {
-          const nanoCores = nanoCoresSince(before, { atNs, usage })
-          return { atNs, usage, nanoCores }
-        })
+      /** Of owners with their cgroups, where they have one. */
+      const usagesOf = Effect.fnUntraced(function* (cgroupsOfOwners: ReadonlyArray<string | undefined>) {
+        const there = cgroupsOfOwners.filter((cgroup) => cgroup !== undefined)
+        const usages = yield* unlessRefused(`usage of ${there.join(", ")}`, cgroups.usage(there))
+        const byCgroup = new Map(there.map((cgroup, index) => [cgroup, usages?.[index]]))
+        return cgroupsOfOwners.map((cgroup) => (cgroup === undefined ? undefined : byCgroup.get(cgroup)))
+      })
 
       const turn = yield* Semaphore.make(1)
 
       const containerSheet = makeSheet<ContainerRecord, ContainerSample>(
         turn,
-        Effect.fnUntraced(function* (container, before) {
-          const { id } = container
-          const sample = yield* sampleSince(before, usageOf(`container ${id}`, cgroupOf(container)))
-          const layer = layers.last(id)
-          return { ...sample, container, layer: layer && { ...layer, mountpoint } }
+        Effect.fnUntraced(function* (some, before) {
+          const usages = yield* usagesOf(some.map(cgroupOf))
+          const atNs = yield* Clock.currentTimeNanos
+          return some.map((container, index) => {
+            const layer = layers.last(container.id)
+            const sample = sampleSince(before(container), atNs, usages[index])
+            return { ...sample, container, layer: layer && { ...layer, mountpoint } }
+          })
         })
       )
 
@@ -73,21 +75,26 @@ export class Sampler extends Context.Service<
         return counters?.filter(({ name }) => name !== "lo")
       })
 
+      const ownCgroupOf = ({ cgroupParent }: PodRecord) => podCgroup(settings.runtime.cgroup_manager, cgroupParent)
+
       /** Of a pod without a cgroup of its own it is what its containers and its pause process use together. */
-      const usageOfPod = Effect.fnUntraced(function* (pod: PodRecord) {
-        const what = `pod sandbox ${pod.id}`
-        const cgroup = podCgroup(settings.runtime.cgroup_manager, pod.cgroupParent)
-        if (cgroup !== undefined) return yield* usageOf(what, cgroup)
+      const usageTogether = Effect.fnUntraced(function* (pod: PodRecord) {
         const inside = (yield* runningIn([pod])).map(({ id }) => containerSheet.get(id)?.usage)
-        const usages = [yield* usageOf(what, cgroupOf(pod)), ...inside].filter((usage) => usage !== undefined)
-        return sumOf(usages)
+        return sumOf([...(yield* usagesOf([cgroupOf(pod)])), ...inside].filter((usage) => usage !== undefined))
       })
 
       const podSheet = makeSheet<PodRecord, Omit<PodSample, "containers">>(
         turn,
-        Effect.fnUntraced(function* (pod, before) {
-          const sample = yield* sampleSince(before, usageOfPod(pod))
-          return { ...sample, pod, network: yield* networkOf(pod) }
+        Effect.fnUntraced(function* (some, before) {
+          const usages = yield* usagesOf(some.map(ownCgroupOf))
+          const atNs = yield* Clock.currentTimeNanos
+          return yield* Effect.forEach(
+            some,
+            Effect.fnUntraced(function* (pod, index) {
+              const usage = ownCgroupOf(pod) === undefined ? yield* usageTogether(pod) : usages[index]
+              return { ...sampleSince(before(pod), atNs, usage), pod, network: yield* networkOf(pod) }
+            })
+          )
         })
       )
 
@@ -141,6 +148,12 @@ export class Sampler extends Context.Service<
     })
   )
 }
+
+const sampleSince = (before: CgroupSample | undefined, atNs: bigint, usage: Usage | undefined): CgroupSample => ({
+  atNs,
+  usage,
+  nanoCores: nanoCoresSince(before, { atNs, usage })
+})
 
 /** Nanoseconds. kubelet decides by what it asks for every ten seconds, crictl takes two samples a second apart. */
 const youngNs = 500_000_000n

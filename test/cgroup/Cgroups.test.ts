@@ -110,12 +110,13 @@ describe("readers", () => {
           },
           swap: { usageBytes: 40n, limitBytes: undefined },
           pressure: { cpu: undefined, memory: undefined, io: undefined },
-          tasks: { current: 4n, limit: 64n }
+          tasks: 4n
         }
-        assert.deepStrictEqual(yield* cgroups.usage("p/c"), usage)
+        assert.deepStrictEqual(yield* cgroups.usage(["p/c", "/gone"]), [usage, undefined])
         assert.deepStrictEqual(yield* cgroups.usageInDetail("/p/c"), {
           usage,
           details: {
+            tasksLimit: 64n,
             cpu: {
               userNs: 120_000_000n,
               systemNs: 30_000_000n,
@@ -167,12 +168,13 @@ describe("readers", () => {
             memory: { some: line(7000n), full: line(3000n) },
             io: undefined
           },
-          tasks: { current: 1n, limit: undefined }
+          tasks: 1n
         }
-        assert.deepStrictEqual(yield* cgroups.usage("/c.scope"), usage)
+        assert.deepStrictEqual(yield* cgroups.usage(["/gone", "/c.scope"]), [undefined, usage])
         assert.deepStrictEqual(yield* cgroups.usageInDetail("/c.scope"), {
           usage,
           details: {
+            tasksLimit: undefined,
             cpu: { userNs: 70_000n, systemNs: 7000n, periods: 20n, throttledPeriods: 5n, throttledNs: 1_500_000n },
             memory: {
               cacheBytes: 600n,
@@ -205,7 +207,7 @@ describe("readers", () => {
       "memory/p/c/memory.memsw.limit_in_bytes": "2500\n"
     }
     const swap = (tree: Readonly<Record<string, string>>) =>
-      withTree(1, tree, (cgroups) => Effect.map(cgroups.usage("/p/c"), (usage) => usage?.swap))
+      withTree(1, tree, (cgroups) => Effect.map(cgroups.usage(["/p/c"]), ([usage]) => usage?.swap))
     return Effect.gen(function* () {
       assert.deepStrictEqual(yield* swap(limited), { usageBytes: 40n, limitBytes: 500n })
       assert.isUndefined(yield* swap(withoutSwap))
@@ -232,9 +234,10 @@ describe("readers", () => {
   it.live("a cgroup that is not there uses nothing, the root and .. are refused", () =>
     withTree(1, { "pids/x": "", "memory/x": "", "freezer/x": "" }, (cgroups) =>
       Effect.gen(function* () {
-        assert.isUndefined(yield* cgroups.usage("/gone"))
+        assert.deepStrictEqual(yield* cgroups.usage(["/gone"]), [undefined])
+        assert.deepStrictEqual(yield* cgroups.usage([]), [])
         assert.isUndefined(yield* cgroups.usageInDetail("/gone"))
-        assert.strictEqual((yield* Effect.flip(cgroups.usage("/a/../..")))._tag, "CgroupError")
+        assert.strictEqual((yield* Effect.flip(cgroups.usage(["/a/../.."])))._tag, "CgroupError")
         for (const path of ["/", "", "/a/../..", "."]) {
           assert.strictEqual((yield* Effect.flip(cgroups.remove(path)))._tag, "CgroupError", path)
         }

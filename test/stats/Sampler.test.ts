@@ -127,7 +127,7 @@ describe("samples of pods", () => {
         assert.strictEqual(sample?.usage?.cpuTimeNs, 7n)
         assert.strictEqual(sample?.usage?.memory?.workingSetBytes, 160n)
         assert.isUndefined(sample?.usage?.memory?.limitBytes)
-        assert.strictEqual(sample?.usage?.tasks?.current, 9n)
+        assert.strictEqual(sample?.usage?.tasks, 9n)
         assert.isUndefined(sample?.network)
       })
     )

@@ -78,7 +78,7 @@ export const usageOf = (cpuTimeNs: bigint, patch: Partial<Usage> = {}): Usage =>
   },
   swap: undefined,
   pressure: { cpu: undefined, memory: undefined, io: undefined },
-  tasks: { current: 3n, limit: undefined },
+  tasks: 3n,
   ...patch
 })
 
@@ -103,10 +103,10 @@ export const hostLayer = (host: Host, patch: SettingsPatch = {}) =>
     Settings.layerTest({ runtime: { cgroup_manager: "cgroupfs" }, ...patch }),
     Layer.mock(Cgroups, {
       version: 2,
-      usage: (cgroup) =>
+      usage: (cgroups) =>
         Effect.sync(() => {
-          host.reads.push(cgroup)
-          return host.usages.get(cgroup)
+          host.reads.push(...cgroups)
+          return cgroups.map((cgroup) => host.usages.get(cgroup))
         })
     }),
     Layer.mock(Namespaces, {

@@ -1,13 +1,14 @@
 /** What metrics tell of a cgroup beyond its usage, out of the files of either version. */
 import type { CpuDetails, Details, DeviceIo, HugepageUse, MemoryDetails } from "../Usage.ts"
 import { findKeyed, parseCount, parseKeyed } from "./files.ts"
-import type { FileNames, Text } from "./usage.ts"
+import { countOf, type FileNames, limitOf, type Text } from "./usage.ts"
 
 /** Besides the files of usage. */
 export const detailFiles = (version: 1 | 2, pageSizes: ReadonlyArray<string>): FileNames =>
   version === 2
     ? {
         memory: ["memory.peak", "memory.events"],
+        pids: ["pids.max"],
         io: ["io.stat"],
         hugetlb: pageSizes.map((size) => `hugetlb.${size}.current`)
       }
@@ -15,6 +16,7 @@ export const detailFiles = (version: 1 | 2, pageSizes: ReadonlyArray<string>): F
         cpuacct: ["cpuacct.stat"],
         cpu: ["cpu.stat"],
         memory: ["memory.kmem.usage_in_bytes", "memory.max_usage_in_bytes", "memory.failcnt", "memory.oom_control"],
+        pids: ["pids.max"],
         blkio: ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_serviced_recursive"],
         hugetlb: pageSizes.flatMap((size) => [`hugetlb.${size}.usage_in_bytes`, `hugetlb.${size}.max_usage_in_bytes`])
       }
@@ -50,8 +52,6 @@ const cpuV2 = (text: Text): CpuDetails | undefined => {
     throttledNs: parseKeyed(stat, "throttled_usec") * 1000n
   }
 }
-
-const countOf = (text: string | undefined): bigint | undefined => (text === undefined ? undefined : parseCount(text))
 
 const memoryV1 = (text: Text): MemoryDetails | undefined => {
   const stat = text("memory.stat")
@@ -136,6 +136,7 @@ const ioV2 = (text: Text): ReadonlyArray<DeviceIo> =>
 export const detailsOf = (version: 1 | 2, text: Text, pageSizes: ReadonlyArray<string>): Details => {
   const deaths = text(version === 2 ? "memory.events" : "memory.oom_control")
   return {
+    tasksLimit: limitOf(text("pids.max")),
     cpu: version === 2 ? cpuV2(text) : cpuV1(text),
     memory: version === 2 ? memoryV2(text) : memoryV1(text),
     hugepages: hugepages(version, text, pageSizes),

@@ -1,6 +1,5 @@
-/** Reads what a cgroup uses: all files of one cgroup in one go. */
+/** Reads what cgroups use: all files of several cgroups in one go. */
 import { Effect } from "effect"
-import { posix } from "node:path"
 import type { Files } from "../../linux/Files.ts"
 import type { LinuxError } from "../../linux/LinuxError.ts"
 import type { CgroupError } from "../CgroupError.ts"
@@ -11,51 +10,67 @@ import { type FileNames, type Text, usageFiles, usageOf } from "./usage.ts"
 
 interface Hierarchy {
   readonly version: 1 | 2
-  /** The directory in which a controller's files of the cgroup are. */
-  readonly directory: (controller: string, cgroup: string) => Effect.Effect<string, CgroupError>
-  readonly isMounted: (controller: string) => boolean
+  /** Where a controller's cgroups are; undefined for one that is not mounted. */
+  readonly mountOf: (controller: string) => string | undefined
+  /** The cgroup's directory below a mount point. */
+  readonly below: (mount: string, cgroup: string) => Effect.Effect<string, CgroupError>
 }
+
+/** File names with the mount points of their controllers. No two controllers have a file of the same name. */
+type Table = ReadonlyArray<{ readonly name: string; readonly mount: string }>
 
 export const makeReaders = (
   files: Files["Service"],
-  { version, directory, isMounted }: Hierarchy
+  { version, mountOf, below }: Hierarchy
 ): Pick<Cgroups["Service"], "usage" | "usageInDetail"> => {
-  /** By name: no two controllers have a file of the same name. */
+  const tableOf = (...wanted: ReadonlyArray<FileNames>): Table =>
+    wanted.flatMap(Object.entries<ReadonlyArray<string>>).flatMap(([controller, names]) => {
+      const mount = mountOf(controller)
+      return mount === undefined ? [] : names.map((name) => ({ name, mount }))
+    })
+
   const read = Effect.fnUntraced(function* (
-    cgroup: string,
-    ...wanted: ReadonlyArray<FileNames>
-  ): Effect.fn.Return<Text, LinuxError | CgroupError> {
-    const paths = new Map<string, string>()
-    for (const [controller, names] of wanted.flatMap((one) => Object.entries(one))) {
-      if (!isMounted(controller)) continue
-      const path = yield* directory(controller, cgroup)
-      for (const name of names) paths.set(name, posix.join(path, name))
+    cgroups: ReadonlyArray<string>,
+    table: Table
+  ): Effect.fn.Return<ReadonlyArray<Text>, LinuxError | CgroupError> {
+    const paths: Array<string> = []
+    for (const cgroup of cgroups) {
+      const path = yield* below("/", cgroup)
+      for (const { name, mount } of table) paths.push(`${mount}${path}/${name}`)
     }
-    const texts = yield* files.readKernelTexts([...paths.values()])
-    const byName = new Map([...paths.keys()].map((name, index) => [name, texts[index]]))
-    return (name) => byName.get(name)
+    const texts = yield* files.readKernelTexts(paths)
+    const places = new Map(table.map(({ name }, index) => [name, index]))
+    return cgroups.map((_, index) => (name) => {
+      const place = places.get(name)
+      return place === undefined ? undefined : texts[index * table.length + place]
+    })
   })
 
   let known: ReadonlyArray<string> = []
   /** The machine's sizes of huge pages, by the files that a cgroup has: the same in all of them. */
   const pageSizes = Effect.fnUntraced(function* (cgroup: string) {
-    if (known.length > 0 || !isMounted("hugetlb")) return known
-    const names = yield* files
-      .readDirectory(yield* directory("hugetlb", cgroup))
-      .pipe(Effect.catch((error) => (error.code === "ENOENT" ? Effect.succeed([]) : Effect.fail(error))))
+    const mount = mountOf("hugetlb")
+    if (known.length > 0 || mount === undefined) return known
+    const names = yield* files.readDirectory(yield* below(mount, cgroup)).pipe(
+      Effect.catchIf(
+        ({ _tag, code }) => _tag === "LinuxError" && code === "ENOENT",
+        () => Effect.succeed([])
+      )
+    )
     known = names.flatMap((name) => pageSizeOf(name) ?? [])
     return known
   })
 
-  const usage = Effect.fn("Cgroups.usage")(function* (cgroup: string) {
-    return unlessGone(usageOf(version, yield* read(cgroup, usageFiles[version])))
+  const usageTable = tableOf(usageFiles[version])
+  const usage = Effect.fn("Cgroups.usage")(function* (cgroups: ReadonlyArray<string>) {
+    return (yield* read(cgroups, usageTable)).map((text) => unlessGone(usageOf(version, text)))
   })
 
   const usageInDetail = Effect.fn("Cgroups.usageInDetail")(function* (cgroup: string) {
     const sizes = yield* pageSizes(cgroup)
-    const text = yield* read(cgroup, usageFiles[version], detailFiles(version, sizes))
-    const found = unlessGone(usageOf(version, text))
-    return found === undefined ? undefined : { usage: found, details: detailsOf(version, text, sizes) }
+    const [text] = yield* read([cgroup], tableOf(usageFiles[version], detailFiles(version, sizes)))
+    const found = text && unlessGone(usageOf(version, text))
+    return text && found && { usage: found, details: detailsOf(version, text, sizes) }
   })
 
   return { usage, usageInDetail }

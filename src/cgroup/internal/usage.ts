@@ -1,5 +1,5 @@
 /** What a cgroup uses, out of the files of either version. */
-import type { MemoryUse, Pressure, SwapUse, TaskCount, Usage } from "../Usage.ts"
+import type { MemoryUse, Pressure, SwapUse, Usage } from "../Usage.ts"
 import { findKeyed, parseCount, parseKeyed, parseLimit, parsePressure } from "./files.ts"
 
 /** The text of one of a cgroup's files; undefined when it is not there. */
@@ -12,7 +12,7 @@ export const usageFiles: Readonly<Record<1 | 2, FileNames>> = {
   1: {
     cpuacct: ["cpuacct.usage"],
     memory: ["memory.usage_in_bytes", "memory.limit_in_bytes", "memory.stat", "memory.memsw.limit_in_bytes"],
-    pids: ["pids.current", "pids.max"]
+    pids: ["pids.current"]
   },
   2: {
     cpu: ["cpu.stat", "cpu.pressure"],
@@ -25,11 +25,15 @@ export const usageFiles: Readonly<Record<1 | 2, FileNames>> = {
       "memory.pressure"
     ],
     io: ["io.pressure"],
-    pids: ["pids.current", "pids.max"]
+    pids: ["pids.current"]
   }
 }
 
-const limitOf = (text: string | undefined): bigint | undefined => (text === undefined ? undefined : parseLimit(text))
+export const countOf = (text: string | undefined): bigint | undefined =>
+  text === undefined ? undefined : parseCount(text)
+
+export const limitOf = (text: string | undefined): bigint | undefined =>
+  text === undefined ? undefined : parseLimit(text)
 
 const memoryOf = (
   usage: string | undefined,
@@ -51,12 +55,6 @@ const memoryOf = (
   }
 }
 
-/** Both versions write them alike. */
-const tasksOf = (text: Text): TaskCount | undefined => {
-  const current = text("pids.current")
-  return current === undefined ? undefined : { current: parseCount(current), limit: limitOf(text("pids.max")) }
-}
-
 /** v1 limits memory and swap together. */
 const swapV1 = (text: Text): SwapUse | undefined => {
   const both = text("memory.memsw.limit_in_bytes")
@@ -70,9 +68,8 @@ const swapV1 = (text: Text): SwapUse | undefined => {
 }
 
 const usageV1 = (text: Text): Usage => {
-  const cpu = text("cpuacct.usage")
   return {
-    cpuTimeNs: cpu === undefined ? undefined : parseCount(cpu),
+    cpuTimeNs: countOf(text("cpuacct.usage")),
     // Without the prefix the values are those of the cgroup alone; with it of the tree, as v2's are.
     memory: memoryOf(text("memory.usage_in_bytes"), text("memory.stat"), limitOf(text("memory.limit_in_bytes")), {
       prefix: "total_",
@@ -80,7 +77,7 @@ const usageV1 = (text: Text): Usage => {
     }),
     swap: swapV1(text),
     pressure: { cpu: undefined, memory: undefined, io: undefined },
-    tasks: tasksOf(text)
+    tasks: countOf(text("pids.current"))
   }
 }
 
@@ -103,7 +100,7 @@ const usageV2 = (text: Text): Usage => {
       memory: pressureOf(text("memory.pressure")),
       io: pressureOf(text("io.pressure"))
     },
-    tasks: tasksOf(text)
+    tasks: countOf(text("pids.current"))
   }
 }
 

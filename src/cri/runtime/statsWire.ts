@@ -116,7 +116,7 @@ const toNetwork = ({ atNs, network }: PodSample): NetworkUsage | undefined => {
 }
 
 const toProcesses = ({ atNs, usage }: CgroupSample): ProcessUsage | undefined =>
-  usage?.tasks === undefined ? undefined : { timestamp: atNs, processCount: uint64(usage.tasks.current) }
+  usage?.tasks === undefined ? undefined : { timestamp: atNs, processCount: uint64(usage.tasks) }
 
 export const toPodSandboxStats = (sample: PodSample): PodSandboxStats => ({
   attributes: {

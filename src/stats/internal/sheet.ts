@@ -15,31 +15,45 @@ export interface Sheet<A, S> {
   readonly forgetUnless: (present: (id: string) => boolean) => void
 }
 
+/** So many are read at a time, in about a millisecond; then others get their turn. */
+const chunk = 12
+
+const chunksOf = <A>(all: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
+  Array.from({ length: Math.ceil(all.length / chunk) }, (_, index) => all.slice(index * chunk, (index + 1) * chunk))
+
 export const makeSheet = <A extends Sampled, S extends CgroupSample>(
   /** One sweep at a time: whoever comes meanwhile finds its samples. */
   turn: Semaphore.Semaphore,
-  take: (one: A, before: S | undefined) => Effect.Effect<S>
+  /** Samples of these, in their order. */
+  take: (some: ReadonlyArray<A>, before: (one: A) => S | undefined) => Effect.Effect<ReadonlyArray<S>>
 ): Sheet<A, S> => {
   const latest = new Map<string, S>()
+  const before = ({ id }: A) => latest.get(id)
 
   const due: Sheet<A, S>["due"] = (wanted, maxAgeNs) =>
     Effect.map(Clock.currentTimeNanos, (now) =>
-      wanted.filter(({ id }) => {
-        const sample = latest.get(id)
+      wanted.filter((one) => {
+        const sample = before(one)
         return sample === undefined || now - sample.atNs >= maxAgeNs
       })
     )
 
-  const sample = Effect.fnUntraced(function* (one: A) {
-    latest.set(one.id, yield* take(one, latest.get(one.id)))
-    // Between two, others get their turn: a sweep of hundreds must not hold up the loop.
+  const sample = Effect.fnUntraced(function* (some: ReadonlyArray<A>) {
+    const samples = yield* take(some, before)
+    for (const [index, { id }] of some.entries()) {
+      const sample = samples[index]
+      if (sample !== undefined) latest.set(id, sample)
+    }
     yield* Effect.yieldNow
+  })
+
+  const refresh = Effect.fnUntraced(function* (wanted: ReadonlyArray<A>, maxAgeNs: bigint) {
+    for (const some of chunksOf(yield* due(wanted, maxAgeNs))) yield* sample(some)
   })
 
   return {
     due,
-    refresh: (wanted, maxAgeNs) =>
-      turn.withPermit(Effect.flatMap(due(wanted, maxAgeNs), (now) => Effect.forEach(now, sample, { discard: true }))),
+    refresh: (wanted, maxAgeNs) => turn.withPermit(refresh(wanted, maxAgeNs)),
     get: (id) => latest.get(id),
     forgetUnless: (present) => {
       for (const id of latest.keys()) if (!present(id)) latest.delete(id)
