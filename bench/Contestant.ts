@@ -19,6 +19,8 @@ export interface Contestant {
     /** Ends the daemon and starts it anew; milliseconds from exec to the reply of the first Version. */
     readonly restart: () => Promise<number>
     readonly pid: () => number
+    /** One ListContainerStats of all containers; how many it answered with. */
+    readonly listStats: () => Promise<number>
   }
   /** Processes that stay beside the daemon for one running container: monitor, shim, pause. */
   readonly companions: () => ReadonlyArray<number>

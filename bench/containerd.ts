@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { preparePlace } from "../scripts/lib/daemon.ts"
 import { type Contestant, pauseCommand, pauseImage } from "./Contestant.ts"
-import { criPod, makeDaemon } from "./criPod.ts"
+import { countStats, criPod, makeDaemon } from "./criPod.ts"
 import { processesWith } from "./processes.ts"
 
 export interface ContainerdOptions {
@@ -73,7 +73,7 @@ export const makeContainerd = async (options: ContainerdOptions): Promise<Contes
   return {
     name: "containerd",
     pod: (number) => criPod({ client: daemon.client, cgroupParent, logs: place.logs }, number),
-    daemon: { restart: daemon.start, pid: daemon.pid },
+    daemon: { restart: daemon.start, pid: daemon.pid, listStats: () => countStats(daemon.client) },
     companions: () =>
       processesWith((argv) => {
         const shim = /containerd-shim/.test(argv[0] ?? "") && argv.includes(socket)

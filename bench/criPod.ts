@@ -54,6 +54,11 @@ export const criPod = (
   }
 }
 
+export const countStats = async (client: CriClient): Promise<number> => {
+  const { stats } = await client.listContainerStats({})
+  return stats.filter(({ cpu, memory }) => cpu?.usageCoreNanoSeconds && memory?.workingSetBytes).length
+}
+
 const listens = (path: string): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connectSocket(path)

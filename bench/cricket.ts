@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { preparePlace } from "../scripts/lib/daemon.ts"
 import { importImage } from "../scripts/lib/importImage.ts"
 import { type Contestant, image } from "./Contestant.ts"
-import { criPod, makeDaemon } from "./criPod.ts"
+import { countStats, criPod, makeDaemon } from "./criPod.ts"
 import { processesWith } from "./processes.ts"
 
 export interface CricketOptions {
@@ -48,7 +48,7 @@ export const makeCricket = async (options: CricketOptions) => {
         const bundle = `${place.runroot}/overlay-containers/${ids.containerId}/userdata`
         specification = { text: readFileSync(`${bundle}/config.json`, "utf8"), ...ids }
       }),
-    daemon: { restart: daemon.start, pid: daemon.pid },
+    daemon: { restart: daemon.start, pid: daemon.pid, listStats: () => countStats(daemon.client) },
     companions: () => processesWith((argv) => argv[0]?.endsWith("conmon") === true && argv.includes(running)),
     close: daemon.stop
   }

@@ -2,19 +2,15 @@
  * npm run bench -- pod: one pod at a time, in interleaved rounds, by Cricket, by Debian's containerd and by a script
  * that runs the same parts without a daemon. Started by scripts/bench.mjs in mount and network namespaces of its own.
  */
-import { execFileSync, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs"
-import { loadavg, tmpdir } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { writeBusyboxRootfs } from "../scripts/lib/busyboxImage.ts"
-import { writeLayout } from "../scripts/lib/imageLayout.ts"
-import { command, type Contestant, image, pauseCommand, pauseImage, steps, timed } from "./Contestant.ts"
+import { type Contestant, steps, timed } from "./Contestant.ts"
 import { makeContainerd } from "./containerd.ts"
 import { makeCricket } from "./cricket.ts"
 import { makeFloor } from "./floor.ts"
+import { load, makeImages, onGround, placeFor, say } from "./ground.ts"
 import { memoryOf, processorTime } from "./processes.ts"
 import { figuresOf, table } from "./statistics.ts"
 
@@ -36,51 +32,10 @@ const wanted = options.only.split(",")
 const top = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "")
 const cgroupParent = `/cricket-bench-${randomBytes(4).toString("hex")}`
 
-const say = (text: string): void => {
-  process.stderr.write(`${text}\n`)
-}
-
 // Seconds without a request before memory is read.
 const idleSeconds = 10
 // The first pods of a daemon pay for what later ones find ready.
 const warmUp = 3
-
-/** The file system that all stores lie on, mounted at the directory. */
-const mountStores = (directory: string): void => {
-  if (options.on === "tmpfs") execFileSync("mount", ["-t", "tmpfs", "-o", "mode=0711", "bench", directory])
-  else if (options.on === "loop") {
-    const file = `${directory}.ext4`
-    execFileSync("truncate", ["-s", "2G", file])
-    execFileSync("mkfs.ext4", ["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", file])
-    execFileSync("mount", ["-o", "loop", file, directory])
-    // The mount keeps it until its end.
-    rmSync(file)
-  }
-}
-
-/** A directory of its own for each contestant, `run` in it on tmpfs as /run is. */
-const placeFor = (directory: string, name: string): string => {
-  const place = `${directory}/${name}`
-  mkdirSync(`${place}/run`, { recursive: true })
-  execFileSync("mount", ["-t", "tmpfs", "-o", "mode=0755", "bench", `${place}/run`])
-  return place
-}
-
-/** One rootfs as an image for pods, and as another one that containerd takes for its sandboxes. */
-const makeImages = (directory: string): { readonly layout: string; readonly pauseLayout: string } => {
-  const rootfs = `${directory}/rootfs`
-  mkdirSync(rootfs, { mode: 0o755 })
-  writeBusyboxRootfs(rootfs)
-  const make = (path: string, name: string, Cmd: ReadonlyArray<string>) => {
-    const layout = writeLayout(path)
-    layout.addImage({ name, layers: [layout.addLayer(rootfs)], config: { Env: ["PATH=/bin"], Cmd, WorkingDir: "/" } })
-    return path
-  }
-  return {
-    layout: make(`${directory}/layout`, image, command),
-    pauseLayout: make(`${directory}/pause-layout`, pauseImage, pauseCommand)
-  }
-}
 
 const makeContestants = async (directory: string): Promise<ReadonlyArray<Contestant>> => {
   const { layout, pauseLayout } = makeImages(directory)
@@ -187,36 +142,10 @@ const report = (contestants: ReadonlyArray<Contestant>, samples: Samples): strin
   return table([["", "", "median", "min", "p90", "n", "/containerd", "/floor"], ...rows])
 }
 
-/** Cgroups of contestants that leave theirs; only empty ones can be removed. */
-const removeCgroups = (): void => {
-  const remove = (path: string): void => {
-    try {
-      for (const entry of readdirSync(path, { withFileTypes: true }))
-        if (entry.isDirectory()) remove(`${path}/${entry.name}`)
-      rmdirSync(path)
-    } catch {
-      // Another hierarchy, or gone already.
-    }
-  }
-  for (const name of readdirSync("/sys/fs/cgroup")) remove(`/sys/fs/cgroup/${name}${cgroupParent}`)
-}
-
-const load = () => loadavg()[0]?.toFixed(1)
-
-const main = async (): Promise<void> => {
-  // A network of our own starts without loopback.
-  execFileSync("ip", ["link", "set", "lo", "up"])
-  const inDirectory = options.on !== "tmpfs" && options.on !== "loop"
-  const directory = mkdtempSync(`${inDirectory ? options.on : tmpdir()}/cricket-bench-`)
-  let contestants: ReadonlyArray<Contestant> = []
+const measureAll = async (directory: string): Promise<void> => {
+  const before = load()
+  const contestants = await makeContestants(directory)
   try {
-    mountStores(directory)
-    // The record of network attachments is to lie on the same file system, and to be our own.
-    mkdirSync(`${directory}/cni`)
-    mkdirSync("/var/lib/cni", { recursive: true })
-    execFileSync("mount", ["--bind", `${directory}/cni`, "/var/lib/cni"])
-    const before = load()
-    contestants = await makeContestants(directory)
     const samples = new Samples()
     await runPods(contestants, samples)
     await measureDaemons(contestants, samples)
@@ -234,18 +163,9 @@ const main = async (): Promise<void> => {
         `milliseconds unless told; ${rounds} interleaved rounds after ${warmUp} unmeasured ones, ${runtime}, ` +
         `stores on ${options.on}; load ${before} before, ${load()} after\n`
     )
-  } catch (error) {
-    process.exitCode = 1
-    say(error instanceof Error ? (error.stack ?? error.message) : String(error))
-    for (const name of ["cricket", "containerd"]) {
-      say(spawnSync("tail", ["-n", "15", `${directory}/${name}/${name}.log`], { encoding: "utf8" }).stdout)
-    }
   } finally {
     for (const contestant of contestants) await contestant.close()
-    removeCgroups()
-    spawnSync("umount", ["-R", "-l", directory])
-    rmSync(directory, { recursive: true, force: true })
   }
 }
 
-await main()
+await onGround({ on: options.on, cgroupParent }, measureAll)
