@@ -1,5 +1,5 @@
 /** One life of the daemon inside a world: started as a layer, used by steps, stopped, or crashed. */
-import { Cause, Context, Effect, Exit, Layer, Logger, Scope, type Fiber } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { Step } from "./Calls.ts"
 import { seamLayer, type SeamServices } from "./layers.ts"
 import type { Life, World } from "./World.ts"
@@ -78,15 +78,14 @@ export class Daemon<S> {
     this.current?.interruptUnsafe()
   }
 
-  /** SIGTERM: the scope closes, requests are interrupted. */
+  /** SIGTERM: requests are interrupted, and when they have ended the scope closes. */
   terminate(): void {
     if (this.closing !== undefined || this.life.dead()) return
+    const requests = this.current === undefined ? [...this.sent] : [this.current, ...this.sent]
     this.closing = this.world.engine.fork(
       Context.add(this.context, Step, "Shutdown") as Context.Context<never>,
-      Scope.close(this.scope, Exit.void)
+      Effect.andThen(Fiber.interruptAll(requests), Scope.close(this.scope, Exit.void))
     )
-    this.cancel()
-    for (const fiber of this.sent) fiber.interruptUnsafe()
   }
 
   /** Ends the process in an orderly way; an answer is a complaint. */

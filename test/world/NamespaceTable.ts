@@ -28,6 +28,8 @@ export class NamespaceTable {
   readonly sysctls = new Map<NamespaceNode, Map<string, string>>()
   /** Of user namespaces. */
   readonly mappings = new Map<NamespaceNode, IdMappings>()
+  /** Those that a thread of the daemon is in while it makes and binds them. */
+  readonly entered = new Map<NamespaceNode, { readonly dead: () => boolean }>()
   private readonly fs: FileSystem
   private macs = 0
 

@@ -227,6 +227,10 @@ export class World {
       if (this.namespaces.alive.has(mount.root as NamespaceNode)) used.add(mount.root as NamespaceNode)
     }
     for (const process of this.processes.all.values()) for (const node of process.namespaces.values()) used.add(node)
+    for (const [node, life] of this.namespaces.entered) {
+      if (life.dead()) this.namespaces.entered.delete(node)
+      else used.add(node)
+    }
     this.namespaces.collect(used)
   }
 

@@ -93,6 +93,7 @@ export const namespacesLayer = (seam: Seam): Layer.Layer<Namespaces> => {
   const make = (request: PinRequest): ReadonlyArray<{ readonly node: NamespaceNode; readonly path: string }> => {
     check(request)
     const made = request.namespaces.map(({ kind, path }) => ({ kind, path, node: world.namespaces.make(kind) }))
+    for (const { node } of made) world.namespaces.entered.set(node, seam.life)
     for (const { kind, node } of made) {
       const loopback = world.namespaces.link(node, "lo")
       if (loopback !== undefined) loopback.up = true
@@ -113,6 +114,10 @@ export const namespacesLayer = (seam: Seam): Layer.Layer<Namespaces> => {
       subject,
       attempt(() => make(request))
     )
+    // The thread that made them is in them until the last one is bound.
+    const letGo = Effect.sync(() => {
+      for (const { node } of made) world.namespaces.entered.delete(node)
+    })
     const bound: Array<string> = []
     const bindAll = (part: typeof made) =>
       refused(
@@ -131,6 +136,7 @@ export const namespacesLayer = (seam: Seam): Layer.Layer<Namespaces> => {
       if (made.length > 1) yield* seam.midpoint("Namespaces", "pin", subject)
       yield* bindAll(made.slice(1))
     }).pipe(
+      Effect.onExit(() => letGo),
       Effect.onError(() =>
         seam.finalizer(() => {
           bound.forEach(unbind)
