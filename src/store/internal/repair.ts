@@ -85,7 +85,9 @@ const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTrans
   const unused = new Set(unusedLayers(transaction, marked))
   if (unused.size > 0) yield* transaction.saveLayers(transaction.layers.filter((layer) => !unused.has(layer.id)))
   yield* takeOut([...unused])
-  yield* removeStrayLinks(root, new Set(present))
+  // A layer whose maker died before it wrote down the short name leaves that one behind.
+  const left = present.filter((id) => !stray.includes(id) && !unused.has(id))
+  yield* removeStrayLinks(root, new Set(left))
 })
 
 /** Whoever makes a layer's directory or its short name holds the lock. */
