@@ -10,13 +10,14 @@ import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { Events } from "./Events.ts"
 import { followExits, isAlive, settleExit } from "./exits.ts"
+import { Jobs } from "./Jobs.ts"
 import { podNamespaces } from "./podPlan.ts"
 import type { PodRecord } from "./PodRecord.ts"
 import { Pods } from "./Pods.ts"
 import { PodSettings } from "./PodSettings.ts"
 import { Records } from "./Records.ts"
 import { removeContainer } from "./remove.ts"
-import { rollBack } from "./rollBack.ts"
+import { rollBack, rollBackOf } from "./rollBack.ts"
 import { salvage } from "./salvage.ts"
 import { stopContainer } from "./stopContainer.ts"
 import { stopPod } from "./stopPod.ts"
@@ -45,6 +46,12 @@ const adoptStart = Effect.fnUntraced(function* ({ id, handler }: ContainerRecord
   const { status } = yield* runtime.state(yield* (yield* RuntimeHandlers).get(handler), id)
   if (status !== "running") return
   yield* (yield* Pods).moveContainer(id, { _tag: "Started", atNs: yield* Clock.currentTimeNanos })
+})
+
+/** A client that never got its answer asks for the same thing again: that start waits until this one is given back. */
+const giveBack = Effect.fnUntraced(function* (id: string) {
+  const jobs = yield* Jobs
+  yield* inBackground(rollBackOf(id), jobs.attach(rollBackOf(id), rollBack(id, interruptedStart)))
 })
 
 const reconcileContainer = Effect.fn("reconcileContainer")(function* (container: ContainerRecord) {
@@ -85,7 +92,7 @@ const reconcilePod = Effect.fn("reconcilePod")(function* (pod: PodRecord) {
       .pipe(Effect.andThen(inBackground(`release of pod ${pod.id}`, stopPod(pod.id))))
   switch (pod.state._tag) {
     case "Starting":
-      return yield* inBackground(`roll back of ${pod.id}`, rollBack(pod.id, interruptedStart))
+      return yield* giveBack(pod.id)
     case "NotReady":
     case "Stopping":
       return yield* inBackground(`stop of pod ${pod.id}`, stopPod(pod.id))
@@ -124,7 +131,7 @@ export const recover = Effect.gen(function* () {
   const livingPods = new Set(found.pods.map(({ id }) => id))
   const takeOver = Effect.fnUntraced(function* (container: ContainerRecord) {
     const { id, podId, state } = container
-    if (state._tag === "Creating") return yield* inBackground(`roll back of ${id}`, rollBack(id, interruptedStart))
+    if (state._tag === "Creating") return yield* giveBack(id)
     yield* reconcileContainer(container)
     if (!livingPods.has(podId)) yield* inBackground(`removal of container ${id}`, removeContainer(id))
   })

@@ -20,6 +20,9 @@ const surrender = Effect.fnUntraced(function* (id: string, reason: string) {
   return isContainer
 })
 
+/** Key of the job that gives back a start which ended with the daemon: the same start asked for again waits for it. */
+export const rollBackOf = (id: string): string => `roll back ${id}`
+
 /** Does not fail: what does not succeed at once goes on in the background, as a removal. */
 export const rollBack = Effect.fnUntraced(function* (id: string, reason: string) {
   const releases = yield* Releases

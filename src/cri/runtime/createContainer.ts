@@ -13,8 +13,8 @@ import { Jobs } from "../../pod/Jobs.ts"
 import { launchMonitor } from "../../pod/launchMonitor.ts"
 import { findPod } from "../../pod/lookup.ts"
 import { WrongState } from "../../pod/PodError.ts"
-import { listed, Pods } from "../../pod/Pods.ts"
-import { rollBackOnFailure } from "../../pod/rollBack.ts"
+import { Pods } from "../../pod/Pods.ts"
+import { rollBackOf, rollBackOnFailure } from "../../pod/rollBack.ts"
 import { sameContainer } from "../../pod/sameRequest.ts"
 
 export const createContainer = Effect.fn("RuntimeService.CreateContainer")(function* (request: CreateContainerRequest) {
@@ -29,9 +29,12 @@ export const createContainer = Effect.fn("RuntimeService.CreateContainer")(funct
 const handOverOrCreate = Effect.fnUntraced(function* (plan: ContainerPlan) {
   const pods = yield* Pods
   const admission = yield* Admission
+  const jobs = yield* Jobs
   for (const container of (yield* pods.snapshot).containers.values()) {
-    const same = container.podId === plan.pod.id && container.name === plan.record.name
-    if (same && listed(container) && container.state._tag === "Created") return container.id
+    if (container.podId !== plan.pod.id || container.name !== plan.record.name) continue
+    if (container.state._tag === "Created") return container.id
+    // Half made when an earlier daemon ended: what it took is on its way back.
+    if (container.state._tag === "Creating") yield* jobs.settled(rollBackOf(container.id))
   }
   return yield* create(plan).pipe(admission.admit(`container ${plan.record.name}`))
 })

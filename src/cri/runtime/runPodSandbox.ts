@@ -14,7 +14,7 @@ import { writePodFiles } from "../../pod/podFiles.ts"
 import { pinNamespaces } from "../../pod/podNamespaces.ts"
 import { type PodPlan, planPod } from "../../pod/podPlan.ts"
 import { Pods } from "../../pod/Pods.ts"
-import { rollBackOnFailure } from "../../pod/rollBack.ts"
+import { rollBackOf, rollBackOnFailure } from "../../pod/rollBack.ts"
 import { samePod } from "../../pod/sameRequest.ts"
 
 export const runPodSandbox = Effect.fn("RuntimeService.RunPodSandbox")(function* (request: RunPodSandboxRequest) {
@@ -29,8 +29,12 @@ export const runPodSandbox = Effect.fn("RuntimeService.RunPodSandbox")(function*
 const handOverOrStart = Effect.fnUntraced(function* (plan: PodPlan) {
   const pods = yield* Pods
   const admission = yield* Admission
+  const jobs = yield* Jobs
   for (const pod of (yield* pods.snapshot).pods.values()) {
-    if (pod.name === plan.record.name && pod.state._tag === "Ready") return pod.id
+    if (pod.name !== plan.record.name) continue
+    if (pod.state._tag === "Ready") return pod.id
+    // Half made when an earlier daemon ended: what it took is on its way back.
+    if (pod.state._tag === "Starting") yield* jobs.settled(rollBackOf(pod.id))
   }
   return yield* start(plan).pipe(admission.admit(`pod ${plan.record.name}`))
 })
