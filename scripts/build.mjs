@@ -1,4 +1,6 @@
 // Bundles src/main.ts into dist/cricket.js: one minified ES module. Native code (koffi) stays a package beside it.
+// src/harness becomes dist/harness.js, which `cricket harness` loads and other projects import: the daemon has none of it,
+// and what it shares with those who import it (effect above all) stays a package.
 import { spawnSync } from "node:child_process"
 import { mkdirSync, renameSync, rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -34,25 +36,30 @@ const builtinsByName = {
   }
 }
 
-const bundle = await rolldown({
-  input: `${top}/src/main.ts`,
-  platform: "node",
-  external: ["koffi"],
-  plugins: [withoutUnreached, builtinsByName],
-  logLevel: "warn"
-})
-// Replaced in one step: a daemon that starts meanwhile finds the old bundle or the new one.
-const unfinished = `${top}/dist/.cricket.${process.pid}.js`
+const harnessBesideIt = {
+  name: "harness-beside-it",
+  resolveId: (id) => (id === "./harness/main.ts" ? { id: "./harness.js", external: true } : null)
+}
+
+const write = async (name, options) => {
+  const bundle = await rolldown({ platform: "node", logLevel: "warn", ...options })
+  // Replaced in one step: a daemon that starts meanwhile finds the old bundle or the new one.
+  const unfinished = `${top}/dist/.${name}.${process.pid}.js`
+  await bundle.write({ file: unfinished, format: "esm", minify: true, sourcemap: false, codeSplitting: false })
+  await bundle.close()
+  renameSync(unfinished, `${top}/dist/${name}.js`)
+}
+
 mkdirSync(`${top}/dist`, { recursive: true })
-await bundle.write({
-  file: unfinished,
-  format: "esm",
-  minify: true,
-  sourcemap: false,
-  codeSplitting: false
+await write("harness", {
+  input: `${top}/src/harness/index.ts`,
+  external: (id) => !id.startsWith(".") && !id.startsWith("/")
 })
-await bundle.close()
-renameSync(unfinished, `${top}/dist/cricket.js`)
+await write("cricket", {
+  input: `${top}/src/main.ts`,
+  external: ["koffi"],
+  plugins: [withoutUnreached, builtinsByName, harnessBesideIt]
+})
 // Compiled once here, so that not even the first start compiles. Caches of earlier bundles are of no use.
 rmSync(`${top}/dist/.compile-cache`, { recursive: true, force: true })
 // As bin/cricket starts it: the cache is for the same Node with the same flags.
