@@ -37,6 +37,7 @@ export type RpcError =
   | TooManyRequests
   | LinuxError
 
+// NOT_FOUND is of what the client named and nothing else: kubelet goes on as after a removal.
 // UNKNOWN keeps a pull's text as it is: kubelet takes the event's reason from how it begins.
 const codes: Record<RpcError["_tag"], status> = {
   StillRecovering: status.UNAVAILABLE,
@@ -59,7 +60,7 @@ const codes: Record<RpcError["_tag"], status> = {
   SpecUnsupported: status.UNKNOWN,
   SpecHostError: status.UNKNOWN,
   RuntimeCommandFailed: status.UNKNOWN,
-  RuntimeContainerUnknown: status.NOT_FOUND,
+  RuntimeContainerUnknown: status.UNKNOWN,
   RuntimeUnavailable: status.UNKNOWN,
   UnknownRuntimeHandler: status.INVALID_ARGUMENT,
   ExecTimedOut: status.DEADLINE_EXCEEDED,
@@ -87,7 +88,7 @@ const codes: Record<RpcError["_tag"], status> = {
   StoreCorrupt: status.UNKNOWN,
   ImageNotFound: status.NOT_FOUND,
   ImageInUse: status.FAILED_PRECONDITION,
-  LayerMissing: status.NOT_FOUND,
+  LayerMissing: status.UNKNOWN,
   ImageInvalid: status.UNKNOWN,
   ContainerNameInUse: status.ALREADY_EXISTS,
   LayersNotMappable: status.FAILED_PRECONDITION,

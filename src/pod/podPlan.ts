@@ -125,6 +125,15 @@ const validNamespaces = Effect.fnUntraced(function* (config: PodSandboxConfig, h
   return namespaces
 })
 
+/** Each becomes a word of resolv.conf(5), where a space or a line's end would begin another one. */
+const validDns = Effect.fnUntraced(function* ({ dnsConfig }: PodSandboxConfig) {
+  if (dnsConfig === undefined) return
+  for (const field of ["servers", "searches", "options"] as const) {
+    const odd = dnsConfig[field].find((word) => !/^[!-~]*$/.test(word))
+    if (odd !== undefined) return yield* invalid(`dns_config.${field}`, `${JSON.stringify(odd)} is not one word`)
+  }
+})
+
 export const planPod = Effect.fn("planPod")(function* (
   config: PodSandboxConfig | undefined,
   runtimeHandler: string,
@@ -134,6 +143,7 @@ export const planPod = Effect.fn("planPod")(function* (
   const settings = yield* PodSettings
   const metadata = yield* validMetadata(config)
   const namespaces = yield* validNamespaces(config, handler)
+  yield* validDns(config)
   const id = yield* generateId
   const hostname = config.hostname !== "" ? config.hostname : namespaces.network === "node" ? "" : id.slice(0, 12)
   if (hostname !== "" && !isHostname(hostname)) return yield* invalid("hostname", `${hostname} is not a host name`)

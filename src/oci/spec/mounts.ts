@@ -93,11 +93,8 @@ export const volumeDestination = (volume: string): Result.Result<string, Fault> 
   return refused ? invalid("image VOLUME", `${JSON.stringify(volume)} must not be a volume`) : Result.succeed(path)
 }
 
-const plainOptions: ReadonlySet<string> = new Set(
-  "exec noexec dev nodev suid nosuid atime noatime diratime nodiratime relatime norelatime strictatime sync async".split(
-    " "
-  )
-)
+/** CRI Mount.mount_options: those that take something away. */
+const plainOptions: ReadonlySet<string> = new Set(["noexec", "nodev", "nosuid"])
 
 const propagationOption = (propagation: number): string => {
   switch (propagation) {

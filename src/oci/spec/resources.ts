@@ -42,6 +42,9 @@ const memory = (
   return Result.succeed({ ...someOf("limit", limit), ...(swapAccounted ? someOf("swap", swap) : {}) })
 }
 
+// A file of the container's own cgroup (cgroups(7)): nothing that leads to another one.
+const unifiedKey = /^[a-z0-9_]+(\.[A-Za-z0-9_]+)+$/
+
 const isEmpty = (value: object | undefined) => value === undefined || Object.keys(value).length === 0
 
 /** Device rules are added by the caller. `unified` exists on cgroup v2 only, huge pages where the controller is. */
@@ -57,6 +60,10 @@ export const resources = (input: ResourceInput): Result.Result<Resources, Fault>
         "linux.resources.memory_limit_in_bytes",
         `memory limit ${limit} too low; should be at least ${input.minimumMemory} bytes`
       )
+    }
+    const stray = Object.keys(requested.unified).find((key) => !unifiedKey.test(key))
+    if (stray !== undefined) {
+      return yield* invalid("linux.resources.unified", `${JSON.stringify(stray)} is not a file of cgroup v2`)
     }
     const memoryLimits = yield* memory(requested, facts.swapLimit)
     const cpuLimits = cpu(requested)

@@ -106,6 +106,14 @@ describe("resources", () => {
     )
   const mebibyte = 1024n * 1024n
 
+  it.each(["../memory.max", "memory", "cgroup.procs/x", "memory.max\n", ""])(
+    "unified keys are files of cgroup v2: not %j",
+    (key) => assert.match(String(limits({ unified: { [key]: "1" } })), /^invalid linux\.resources\.unified: /)
+  )
+  it("unified keys in use", () => {
+    const unified = { "memory.high": "1", "hugetlb.2MB.max": "0", "io.bfq.weight": "1", "memory.swap.max": "max" }
+    assert.deepStrictEqual(limits({ unified }), { unified })
+  })
   it("0 and empty mean not set", () => assert.deepStrictEqual(limits({}), {}))
   it("everything on v2", () =>
     assert.deepStrictEqual(

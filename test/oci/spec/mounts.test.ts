@@ -41,6 +41,7 @@ describe("requestMount", () => {
       /^invalid mounts.recursive_read_only: .* private propagation/
     ],
     [{ mountOptions: ["bind,suid"] }, /^invalid mounts.mount_options: /],
+    [{ mountOptions: ["noexec", "suid"] }, /^invalid mounts.mount_options: "suid"/],
     [{ uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] }, /^invalid mounts.uid_mappings/]
   ])("refuses %j", (fields, message) => assert.match(String(request(fields)), message))
 
