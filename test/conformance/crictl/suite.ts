@@ -1,11 +1,13 @@
 /** Everything that the real crictl does with a daemon, in the order of a first day: node, images, pods, trouble. */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { containersOfPods } from "./containers.ts"
+import { eventsOfContainers } from "./events.ts"
 import { imagesOfRegistries } from "./images.ts"
 import { networkOfPods } from "./network.ts"
 import { nodeAndVersions } from "./node.ts"
 import { imageVolumes } from "./imageVolumes.ts"
 import { lifeOfPods } from "./pods.ts"
+import { limitsOfContainers } from "./resources.ts"
 import { restartOfTheDaemon } from "./restart.ts"
 import { openSite, type Site } from "./support/Site.ts"
 import { userNamespaces } from "./userNamespaces.ts"
@@ -29,6 +31,8 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     imagesOfRegistries(site)
     lifeOfPods(site)
     containersOfPods(site)
+    limitsOfContainers(site)
+    eventsOfContainers(site)
     imageVolumes(site)
     userNamespaces(site, runtime)
     networkOfPods(site)

@@ -109,7 +109,7 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
       registry("docker.io", `${plain.host}/hub`, true) +
       registry("quay.io", `${plain.host}/quay`, true)
   })
-  const start = () => startDaemon(place, { arguments: ["--log-level", "debug"] })
+  const start = () => startDaemon(place, { arguments: ["--log-level", "debug", "--enable-pod-events"] })
   let daemon: RunningDaemon = await start()
   const crictl = makeCrictl(place.socket, directory)
   const cgroupParent = `/cricket-crictl-${nonce}`
