@@ -61,7 +61,8 @@ export const resources = (input: ResourceInput): Result.Result<Resources, Fault>
         `memory limit ${limit} too low; should be at least ${input.minimumMemory} bytes`
       )
     }
-    const stray = Object.keys(requested.unified).find((key) => !unifiedKey.test(key))
+    const unified = facts.cgroupVersion === 2 ? requested.unified : {}
+    const stray = Object.keys(unified).find((key) => !unifiedKey.test(key))
     if (stray !== undefined) {
       return yield* invalid("linux.resources.unified", `${JSON.stringify(stray)} is not a file of cgroup v2`)
     }
@@ -73,7 +74,7 @@ export const resources = (input: ResourceInput): Result.Result<Resources, Fault>
       ...(isEmpty(cpuLimits) ? {} : { cpu: cpuLimits }),
       ...(isEmpty(memoryLimits) ? {} : { memory: memoryLimits }),
       ...(facts.hugepages && hugepageLimits.length > 0 ? { hugepageLimits } : {}),
-      ...(facts.cgroupVersion === 2 && !isEmpty(requested.unified) ? { unified: { ...requested.unified } } : {})
+      ...(isEmpty(unified) ? {} : { unified: { ...unified } })
     }
   })
 
