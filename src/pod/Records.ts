@@ -23,6 +23,13 @@ const encodeContainer = Schema.encodeEffect(ContainerJson)
 const decodePod = Schema.decodeUnknownEffect(PodJson)
 const decodeContainer = Schema.decodeUnknownEffect(ContainerJson)
 
+/** What an earlier daemon left. */
+export interface Loaded {
+  readonly pods: ReadonlyArray<PodRecord>
+  readonly containers: ReadonlyArray<ContainerRecord>
+  readonly damaged: ReadonlyArray<DamagedRecord>
+}
+
 export class Records extends Context.Service<
   Records,
   {
@@ -35,14 +42,7 @@ export class Records extends Context.Service<
     /** Succeeds when there is none. */
     readonly dropPod: (id: string) => Effect.Effect<void, RecordError>
     readonly dropContainer: (id: string) => Effect.Effect<void, RecordError>
-    readonly loadAll: Effect.Effect<
-      {
-        readonly pods: ReadonlyArray<PodRecord>
-        readonly containers: ReadonlyArray<ContainerRecord>
-        readonly damaged: ReadonlyArray<DamagedRecord>
-      },
-      RecordError
-    >
+    readonly loadAll: Effect.Effect<Loaded, RecordError>
     /** Puts a damaged record aside as `<id>.json.bad`, for people to look at. */
     readonly setAside: (record: DamagedRecord) => Effect.Effect<void, RecordError>
   }

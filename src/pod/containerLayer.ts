@@ -4,6 +4,7 @@ import { ContainerStore } from "../store/ContainerStore.ts"
 import type { ContainerPlan } from "./containerPlan.ts"
 import { podUserNamespace } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { layerMetadata } from "./strayLayers.ts"
 
 /** Answers the path of the mounted root. The metadata is what CRI-O writes, so that its tools and podman's name it. */
 export const mountRootfs = Effect.fn("mountRootfs")(function* ({ record, pod, image }: ContainerPlan) {
@@ -14,7 +15,7 @@ export const mountRootfs = Effect.fn("mountRootfs")(function* ({ record, pod, im
     id: record.id,
     name: record.name,
     imageId: image.id,
-    metadata: JSON.stringify({
+    metadata: layerMetadata({
       "pod-name": pod.name,
       "pod-id": pod.id,
       "image-name": record.image.requested,

@@ -14,6 +14,7 @@ import type { ContainerPlan } from "./containerPlan.ts"
 import { ImageVolumeMountFailed, InvalidRequest } from "./PodError.ts"
 import { podUserNamespace } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { layerMetadata } from "./strayLayers.ts"
 
 export interface ImageVolume {
   /** Of its layer in the store. */
@@ -75,7 +76,7 @@ const mountOne = Effect.fnUntraced(function* (
     userNamespace,
     name: `image-volume-${volumeId}`,
     imageId: image.id,
-    metadata: JSON.stringify({
+    metadata: layerMetadata({
       "volume-of": containerId,
       "container-path": containerPath,
       "image-name": volume.requested

@@ -10,6 +10,7 @@ import { ContainerStore } from "../store/ContainerStore.ts"
 import { launchMonitor } from "./launchMonitor.ts"
 import { podDirectory, podNamespaces, type PodPlan, podUserNamespace } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { layerMetadata } from "./strayLayers.ts"
 
 const pauseImage = Effect.gen(function* () {
   const images = yield* Images
@@ -37,7 +38,7 @@ export const startPause = Effect.fn("startPause")(function* ({ record: pod, conf
   }
 
   const userNamespace = podUserNamespace(settings.namespacesDirectory, pod)
-  const metadata = JSON.stringify({ "pod-id": pod.id })
+  const metadata = layerMetadata({ "pod-id": pod.id })
   yield* store.create({ id: pod.id, name: pod.name, imageId: image.id, metadata, userNamespace })
   const rootfs = yield* store.mount(pod.id, userNamespace)
   const { spec } = yield* specs.pause({

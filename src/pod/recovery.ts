@@ -21,6 +21,7 @@ import { rollBack, rollBackOf } from "./rollBack.ts"
 import { salvage } from "./salvage.ts"
 import { stopContainer } from "./stopContainer.ts"
 import { stopPod } from "./stopPod.ts"
+import { strayLayers } from "./strayLayers.ts"
 import { restoreLimits } from "./updateContainer.ts"
 
 /** How long the monitor of a container whose process has just ended may take to write its exit file. */
@@ -127,6 +128,8 @@ export const recover = Effect.gen(function* () {
   yield* pods.adopt(found.pods, found.containers)
   yield* inBackground("the watch for exits", followExits)
   yield* Effect.forEach(found.damaged, (record) => inBackground(`salvage of ${record.id}`, salvage(record)))
+
+  for (const { id, release } of yield* strayLayers(found)) yield* inBackground(`removal of layer ${id}`, release)
 
   const livingPods = new Set(found.pods.map(({ id }) => id))
   const takeOver = Effect.fnUntraced(function* (container: ContainerRecord) {
