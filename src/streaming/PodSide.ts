@@ -1,5 +1,5 @@
 /** The pods' side of a stream, with all that it needs of the daemon closed over. */
-import { Effect, type Scope } from "effect"
+import { Context, Effect, Scope } from "effect"
 import type { Connection } from "../linux/Sockets.ts"
 import { type Attached, attachToContainer } from "../pod/attach.ts"
 import { dialPod } from "../pod/dial.ts"
@@ -51,13 +51,15 @@ type Needs<F extends (...parameters: never) => unknown> = Exclude<Effect.Service
 
 export const makePodSide = Effect.gen(function* () {
   const { waiting } = yield* Jobs
-  const context = yield* Effect.context<
+  const everything = yield* Effect.context<
     Needs<typeof execInContainer> | Needs<typeof attachToContainer> | Needs<typeof dialPod>
   >()
+  // What a stream holds belongs to the stream's own scope, not to the one that is around here.
+  const services = Context.omit(Scope.Scope)(everything) as typeof everything
   return {
-    exec: (request) => Effect.provideContext(execInContainer(request), context),
-    attach: (request) => Effect.provideContext(attachToContainer(request), context),
-    dial: (podId, port) => Effect.provideContext(dialPod(podId, port), context),
+    exec: (request) => Effect.provideContext(execInContainer(request), services),
+    attach: (request) => Effect.provideContext(attachToContainer(request), services),
+    dial: (podId, port) => Effect.provideContext(dialPod(podId, port), services),
     named: waiting
   } satisfies PodSide
 })

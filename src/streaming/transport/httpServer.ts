@@ -59,14 +59,14 @@ const close = (server: Server): Effect.Effect<void> =>
   })
 
 export const makeListen: Effect.Effect<StreamingTransport["Service"], never, Files> = Effect.map(
-  Effect.context<Files>(),
+  Files,
   (files): StreamingTransport["Service"] => ({
     listen: Effect.fn("StreamingTransport.listen")(function* (options, handle) {
       const context = yield* Effect.context<Scope.Scope>()
       const fork = Effect.runForkWith(context)
       // A scope of its own, so that what still streams is cut before the server closes.
       const connections = yield* Scope.make()
-      const server = yield* makeServer(options).pipe(Effect.provideContext(files))
+      const server = yield* makeServer(options).pipe(Effect.provideService(Files, files))
       server.maxConnections = maxConnections
 
       const serve = (incoming: IncomingRequest, after: Effect.Effect<void>) =>
