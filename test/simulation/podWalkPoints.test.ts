@@ -43,3 +43,11 @@ if (process.env["SIMULATION_POWER"] === "1") {
     maxFailures: 50
   })
 }
+
+// The steps in which the namespace, its layers and its volumes are taken; they go as all others do.
+everyPoint("a pod's walk in a user namespace with a fault at every point of its start", {
+  kinds: ["fail", "interrupt", "crash"],
+  walk: { userNamespace: true },
+  steps: ["RunPodSandbox", "CreateContainer", "StopPodSandbox"],
+  maxFailures: 50
+})

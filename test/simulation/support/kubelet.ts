@@ -2,6 +2,8 @@
 import { Effect } from "effect"
 import { Encoded } from "../../../src/cri/adapter.ts"
 import { handlers } from "../../../src/cri/handlers.ts"
+import { CgroupLimits } from "../../../src/cgroup/CgroupLimits.ts"
+import { Pods } from "../../../src/pod/Pods.ts"
 import {
   ContainerState,
   CreateContainerRequest,
@@ -14,6 +16,8 @@ import {
   ListPodSandboxRequest,
   ListPodSandboxResponse,
   Mount,
+  NamespaceMode,
+  NamespaceOption,
   PodSandboxConfig,
   PodSandboxState,
   PortMapping,
@@ -21,8 +25,11 @@ import {
   RemoveImageRequest,
   RunPodSandboxRequest,
   ContainerConfig,
+  LinuxContainerResources,
   LinuxPodSandboxConfig,
-  StopContainerRequest
+  LinuxSandboxSecurityContext,
+  StopContainerRequest,
+  UpdateContainerResourcesRequest
 } from "../../../src/gen/runtime/v1/api.ts"
 
 /** A message with every field at its default. */
@@ -30,11 +37,15 @@ const blank = <A>(message: { readonly decode: (bytes: Uint8Array) => A }): A => 
 
 const { runtime, image } = handlers
 
+const ids = [{ hostId: 70_000, containerId: 0, length: 65_536 }]
+
 export interface PodShape {
   readonly imageName: string
   readonly args: ReadonlyArray<string>
   /** The image is mounted here as well. */
   readonly imageVolume?: string
+  /** The pod has a user namespace of its own, and this directory of the host is a volume with its ids. */
+  readonly mappedVolume?: string
   readonly hostPort?: number
   /** A cgroup that is there before the pod and stays. */
   readonly cgroupParent?: string
@@ -51,7 +62,13 @@ export class Kubelet {
   }
 
   get podConfig(): PodSandboxConfig {
-    const { hostPort, cgroupParent } = this.shape
+    const { hostPort, cgroupParent, mappedVolume } = this.shape
+    const namespaceOptions: NamespaceOption = {
+      ...blank(NamespaceOption),
+      pid: NamespaceMode.CONTAINER,
+      usernsOptions: { mode: NamespaceMode.POD, uids: ids, gids: ids }
+    }
+    const securityContext = { ...blank(LinuxSandboxSecurityContext), namespaceOptions }
     return {
       ...blank(PodSandboxConfig),
       metadata: { name: "web", namespace: "default", uid: "uid-1", attempt: this.podAttempt },
@@ -59,7 +76,11 @@ export class Kubelet {
       logDirectory: "/var/log/pods/default_web_uid-1",
       labels: { app: "web" },
       portMappings: hostPort === undefined ? [] : [{ ...blank(PortMapping), hostPort, containerPort: 80 }],
-      linux: { ...blank(LinuxPodSandboxConfig), cgroupParent: cgroupParent ?? "" }
+      linux: {
+        ...blank(LinuxPodSandboxConfig),
+        cgroupParent: cgroupParent ?? "",
+        ...(mappedVolume === undefined ? {} : { securityContext })
+      }
     }
   }
 
@@ -70,7 +91,7 @@ export class Kubelet {
       image: { ...blank(ImageSpec), image: this.shape.imageName, userSpecifiedImage: this.shape.imageName },
       command: [...this.shape.args],
       logPath: `app/${this.containerAttempt}.log`,
-      mounts: this.imageMounts
+      mounts: [...this.imageMounts, ...this.mappedMounts]
     }
   }
 
@@ -86,6 +107,12 @@ export class Kubelet {
         imageSubPath: "etc"
       }
     ]
+  }
+
+  private get mappedMounts(): Array<Mount> {
+    const { mappedVolume } = this.shape
+    if (mappedVolume === undefined) return []
+    return [{ ...blank(Mount), containerPath: "/volume", hostPath: mappedVolume, uidMappings: ids, gidMappings: ids }]
   }
 
   pullImage = Effect.suspend(() =>
@@ -159,6 +186,50 @@ export class Kubelet {
     const { containers } = yield* this.containers
     const mine = containers.find(({ id }) => id === this.containerId)
     if (mine?.state !== ContainerState.CONTAINER_RUNNING) yield* this.startContainer
+  })
+
+  /** What ContainerStatus says of its limits is what the kernel has, whatever became of a change. */
+  limitsAgree = Effect.gen({ self: this }, function* () {
+    const limits = yield* CgroupLimits
+    const container = (yield* (yield* Pods).snapshot).containers.get(this.containerId)
+    const cgroup = container?.resources.find((row) => row._tag === "Runtime")?.cgroup ?? ""
+    const { status } = yield* runtime.ContainerStatus({ containerId: this.containerId, verbose: false })
+    const names = ["memory.max", "memory.limit_in_bytes", "cpu.shares", "cpu.max", "cpu.cfs_quota_us"]
+    const held = JSON.stringify(yield* limits.read(cgroup, names))
+    const shown = status?.resources?.linux === undefined ? "none" : "some"
+    const known = shown === "none" ? this.heldBefore : this.heldAfter
+    if (known === undefined) this[shown === "none" ? "heldBefore" : "heldAfter"] = held
+    else if (known !== held) return yield* Effect.fail(new Error(`shown are ${shown}, held ${held}, not ${known}`))
+  })
+  private heldBefore: string | undefined
+  private heldAfter: string | undefined
+
+  resizePod = Effect.suspend(() =>
+    runtime.UpdatePodSandboxResources({
+      podSandboxId: this.podId,
+      overhead: undefined,
+      resources: { ...blank(LinuxContainerResources), cpuShares: 200n }
+    })
+  )
+
+  resize = Effect.gen({ self: this }, function* () {
+    yield* this.limitsAgree
+    const linux = {
+      ...blank(LinuxContainerResources),
+      memoryLimitInBytes: 1n << 26n,
+      cpuShares: 200n,
+      cpuQuota: 50_000n,
+      cpuPeriod: 100_000n
+    }
+    const request = { ...blank(UpdateContainerResourcesRequest), containerId: this.containerId, linux }
+    yield* runtime.UpdateContainerResources(request)
+    yield* this.limitsAgree
+  })
+
+  /** As kubelet's reconciliation: what is shown is believed, and asked for again where it is not what is wanted. */
+  reachResized = Effect.gen({ self: this }, function* () {
+    yield* this.reachRunning
+    yield* this.resize
   })
 
   /** Removes all that is listed, and fails when something is still listed then. */

@@ -11,6 +11,8 @@ import { Kubelet } from "./kubelet.ts"
 export interface WalkOptions {
   readonly world?: Partial<WorldOptions>
   readonly handler?: "crun" | "runc"
+  /** The pod has a user namespace of its own. */
+  readonly userNamespace?: boolean
 }
 
 const imageName = "registry.test/library/busybox:1"
@@ -34,7 +36,7 @@ export const staysByDesign: ReadonlyArray<RegExp> = [
   /^locks \d+$/,
   /^mount ext4 \/var\/lib\/containers\/storage\/overlay$/,
   /^(directory|file) \/var\/log\/pods/,
-  /^directory \/run\/(containers|crio|crun|runc|netns|ipcns|utsns)$/,
+  /^directory \/run\/(containers|crio|crun|runc|netns|ipcns|utsns|userns)$/,
   /^directory \/run\/crio\/exits$/,
   /^directory \/run\/containers\/storage(\/(overlay-layers|overlay-containers|cricket(\/(exec|pods))?))?$/,
   /^directory \/run\/containers\/storage\/cricket\/records(\/[0-9a-f-]{36}(\/(containers|pods))?)?$/,
@@ -61,6 +63,7 @@ export const podWalk =
       imageName,
       args: ["sh", "-c", "trap 'exit 0' TERM; echo hello; sleep 3600"],
       imageVolume: "/assets",
+      ...(options.userNamespace === true ? { mappedVolume: "/home" } : {}),
       hostPort: 8080
     })
     return {
@@ -71,6 +74,8 @@ export const podWalk =
         { name: "RunPodSandbox", run: kubelet.runPod, retry: kubelet.reachPod },
         { name: "CreateContainer", run: kubelet.createContainer, retry: kubelet.reachContainer },
         { name: "StartContainer", run: kubelet.startContainer, retry: kubelet.reachRunning },
+        { name: "UpdateContainerResources", run: kubelet.resize, retry: kubelet.reachResized },
+        { name: "UpdatePodSandboxResources", run: kubelet.resizePod },
         { name: "ExecSync", run: kubelet.exec(["echo", "from exec"]) },
         { name: "StopContainer", run: kubelet.stopContainer },
         { name: "RemoveContainer", run: kubelet.removeContainer },
