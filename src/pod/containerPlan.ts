@@ -10,7 +10,7 @@ import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
 import { containerName, type ContainerRecord } from "./ContainerRecord.ts"
-import { type ImageVolume, isImageMount, mountedImageRef, planImageVolumes } from "./imageVolumes.ts"
+import { type ImageVolume, isImageMount, planImageVolumes } from "./imageVolumes.ts"
 import { recordedLimits } from "./Limits.ts"
 import { ImageMissing, InvalidRequest } from "./PodError.ts"
 import type { PodRecord } from "./PodRecord.ts"
@@ -60,7 +60,8 @@ const recordedMount = (mount: Mount, volumes: ReadonlyArray<ImageVolume>): Conta
       userSpecifiedImage: image.userSpecifiedImage,
       runtimeHandler: image.runtimeHandler,
       annotations: image.annotations,
-      imageRef: mountedImageRef(volume.image),
+      // What PullImage answered for it: critest compares the two.
+      imageRef: volume.image.id,
       subPath: mount.imageSubPath
     }
   }

@@ -4,7 +4,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import type { Mount } from "../gen/runtime/v1/api.ts"
-import { Images, repoDigests } from "../image/Images.ts"
+import { Images } from "../image/Images.ts"
 import { Files } from "../linux/Files.ts"
 import type { UserNamespace } from "../linux/IdMapping.ts"
 import { generateId } from "../model/Id.ts"
@@ -53,9 +53,6 @@ export const planImageVolumes = Effect.fnUntraced(function* (mounts: ReadonlyArr
   }
   return yield* Effect.forEach(mounts.filter(isImageMount), planOne)
 })
-
-/** CRI ImageSpec.image_ref of a status: the digest by which the mounted image can be pulled, else its id. */
-export const mountedImageRef = (image: StoredImage): string => repoDigests(image)[0] ?? image.id
 
 const Owned = Schema.fromJsonString(Schema.Struct({ "volume-of": Schema.String }))
 
