@@ -69,6 +69,14 @@ export class Files extends Context.Service<
       paths: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlyArray<string | undefined>, LinuxError>
     /**
+     * Where the links of a directory lead that the kernel makes up (/proc/PID/fd), of at most `limit` of them. Undefined
+     * when the directory is not there.
+     */
+    readonly readKernelLinks: (
+      directory: string,
+      limit: number
+    ) => Effect.Effect<ReadonlyArray<string> | undefined, LinuxError>
+    /**
      * Reads a regular file as a process inside `root` would name it: links resolve below `root`, magic links and
      * special files are refused (openat2 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, O_NONBLOCK). For image content.
      */

@@ -82,6 +82,9 @@ export const mountinfo = (world: World): string =>
     )
     .join("")
 
+/** Standard streams that are no pipes are open too. */
+const descriptors = (process: Process): Array<string> => [...new Set([0, 1, 2, ...process.fds.keys()])].map(String)
+
 const processDirectory = (world: World, fs: FileSystem, process: Process): Directory => {
   const file = (get: () => string, set?: (value: string) => void): Node => new DynamicFile(fs, get, set)
   const files: Record<string, () => Node> = {
@@ -128,6 +131,17 @@ const processDirectory = (world: World, fs: FileSystem, process: Process): Direc
           )
         },
         () => namespaceKinds.filter((kind) => process.namespaces.has(kind))
+      ),
+    limits: () =>
+      file(
+        () =>
+          "Limit                     Soft Limit           Hard Limit           Units     \nMax cpu time              unlimited            unlimited            seconds   \nMax open files            1024                 524288               files     \n"
+      ),
+    fd: () =>
+      new DynamicDirectory(
+        fs,
+        (name) => (descriptors(process).includes(name) ? new SymlinkNode(fs, `pipe:[${name}]`) : undefined),
+        () => descriptors(process)
       ),
     root: () =>
       new MagicLink(

@@ -7,7 +7,7 @@ import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, Rea
 import { attempt, attemptSync, attemptSteps, codeOf, Refused } from "./attempt.ts"
 import { type DirectoryOwner, makeDirectoryInRoot, readInRoot, resolveInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
-import { readKernelTexts } from "./kernelTexts.ts"
+import { readKernelLinks, readKernelTexts } from "./kernelTexts.ts"
 import { diskUsage, removeTree } from "./tree.ts"
 import { watchDirectory } from "./watch.ts"
 
@@ -163,6 +163,9 @@ export const makeFiles = (): Files["Service"] => {
     ),
     readKernelTexts: (paths: ReadonlyArray<string>) =>
       attemptSync("read", paths.join(" "), () => readKernelTexts(paths)),
+    readKernelLinks: Effect.fn("Files.readKernelLinks")((directory: string, limit: number) =>
+      attempt("readlink", directory, () => readKernelLinks(directory, limit))
+    ),
     readInRoot: Effect.fn("Files.readInRoot")((root: string, path: string, options?: ReadOptions) =>
       attempt("read", `${path} in ${root}`, () => readInRoot(root, path, maxBytesOf(options)))
     ),

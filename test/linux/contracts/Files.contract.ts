@@ -85,6 +85,16 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
           assert.match(release ?? "", /^\d+\.\d+/)
           assert.strictEqual(yield* codeOf(files.readKernelTexts([dir])), "EISDIR")
         }))
+      test("links of the kernel lead where their targets are, as many as are asked for", (dir) =>
+        Effect.gen(function* () {
+          const files = yield* Files
+          const all = (yield* files.readKernelLinks("/proc/self/fd", 1000)) ?? []
+          assert.isTrue(all.length > 2)
+          assert.isTrue(all.every((target) => target.length > 0))
+          assert.strictEqual((yield* files.readKernelLinks("/proc/self/fd", 2))?.length, 2)
+          assert.isUndefined(yield* files.readKernelLinks("/proc/self/none", 1))
+          assert.isUndefined(yield* files.readKernelLinks(`${dir}/none`, 1))
+        }))
       test("stops at the limit", (dir) =>
         Effect.gen(function* () {
           const files = yield* Files

@@ -78,6 +78,15 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
       call("readText", path, () => new TextDecoder().decode(vfs().read(path, options?.maxBytes ?? defaultMaxBytes))),
     readKernelTexts: (paths) =>
       call("readKernelTexts", paths.join(" "), () => paths.map((path) => unlessAbsent(() => vfs().readText(path)))),
+    readKernelLinks: (directory, limit) =>
+      call("readKernelLinks", directory, () =>
+        unlessAbsent(() =>
+          vfs()
+            .list(directory)
+            .slice(0, limit)
+            .map((name) => vfs().readLink(`${directory}/${name}`))
+        )
+      ),
     readInRoot: (root, path, options) =>
       call("readInRoot", `${root} ${path}`, () => vfs().readInRoot(root, path, options?.maxBytes ?? defaultMaxBytes)),
     resolveInRoot: (root, path) => call("resolveInRoot", `${root} ${path}`, () => vfs().resolveInRoot(root, path)),
