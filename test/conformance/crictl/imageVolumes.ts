@@ -23,7 +23,7 @@ export const imageVolumes = (site: () => Site) =>
     })
 
     it("show the image, whole and in parts, for reading only", async () => {
-      const { crictl, pod, container, startOne, images } = site()
+      const { crictl, pod, container, startOne } = site()
       await crictl.ok("pull", names.assets)
       const mounts = [
         volume("/whole"),
