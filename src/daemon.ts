@@ -44,6 +44,7 @@ import { Releases } from "./pod/Releases.ts"
 import { runtimeStatus } from "./runtimeStatus.ts"
 import { collection } from "./stats/Collection.ts"
 import { LayerUsage } from "./stats/LayerUsage.ts"
+import { PodMetrics } from "./stats/PodMetrics.ts"
 import { Sampler } from "./stats/Sampler.ts"
 import { ContainerStore } from "./store/ContainerStore.ts"
 import { ImageStore } from "./store/ImageStore.ts"
@@ -129,7 +130,10 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
     Layer.provideMerge(PodSettings.layer({ cores: availableParallelism() }))
   )
 
-  const stats = collection.pipe(Layer.provideMerge(Sampler.layer), Layer.provide(LayerUsage.layer))
+  const stats = collection.pipe(
+    Layer.provideMerge(Layer.merge(Sampler.layer, PodMetrics.layer)),
+    Layer.provide(LayerUsage.layer)
+  )
 
   return Layer.mergeAll(runtimeStatus, Readiness.layer, stats, StreamingServer.layer).pipe(
     Layer.provideMerge(pods),

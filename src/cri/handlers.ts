@@ -14,7 +14,9 @@ import { execSync } from "./runtime/execSync.ts"
 import { getContainerEvents } from "./runtime/getContainerEvents.ts"
 import { listContainers } from "./runtime/listContainers.ts"
 import { listContainerStats } from "./runtime/listContainerStats.ts"
+import { listMetricDescriptors } from "./runtime/listMetricDescriptors.ts"
 import { listPodSandbox } from "./runtime/listPodSandbox.ts"
+import { listPodSandboxMetrics } from "./runtime/listPodSandboxMetrics.ts"
 import { listPodSandboxStats } from "./runtime/listPodSandboxStats.ts"
 import { podSandboxStats } from "./runtime/podSandboxStats.ts"
 import { podSandboxStatus } from "./runtime/podSandboxStatus.ts"
@@ -33,6 +35,7 @@ import { streamContainerStats } from "./runtime/streamContainerStats.ts"
 import { streamPodSandboxes } from "./runtime/streamPodSandboxes.ts"
 import { updateContainerResources } from "./runtime/updateContainerResources.ts"
 import { updatePodSandboxResources } from "./runtime/updatePodSandboxResources.ts"
+import { streamPodSandboxMetrics } from "./runtime/streamPodSandboxMetrics.ts"
 import { streamPodSandboxStats } from "./runtime/streamPodSandboxStats.ts"
 import { updateRuntimeConfig } from "./runtime/updateRuntimeConfig.ts"
 import { version } from "./runtime/version.ts"
@@ -65,6 +68,9 @@ export const handlers = {
     PodSandboxStats: podSandboxStats,
     ListPodSandboxStats: listPodSandboxStats,
     StreamPodSandboxStats: streamPodSandboxStats,
+    ListMetricDescriptors: listMetricDescriptors,
+    ListPodSandboxMetrics: listPodSandboxMetrics,
+    StreamPodSandboxMetrics: streamPodSandboxMetrics,
     ExecSync: execSync,
     Exec: exec,
     Attach: attach,

@@ -4,18 +4,17 @@
  * unless the configuration says so.
  */
 import { Clock, Context, Effect, Layer, Semaphore } from "effect"
-import type { CgroupError } from "../cgroup/CgroupError.ts"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { podCgroup } from "../cgroup/paths.ts"
 import type { Usage } from "../cgroup/Usage.ts"
 import { Settings } from "../config/Settings.ts"
-import type { LinuxError } from "../linux/LinuxError.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
 import type { ContainerRecord } from "../pod/ContainerRecord.ts"
 import type { PodRecord } from "../pod/PodRecord.ts"
 import { Pods } from "../pod/Pods.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import { makeSheet } from "./internal/sheet.ts"
+import { unlessRefused } from "./internal/unlessRefused.ts"
 import { LayerUsage } from "./LayerUsage.ts"
 import { collectionPeriod } from "./period.ts"
 import { cgroupOf, isReady, isRunning, networkNamespaceOf } from "./running.ts"
@@ -157,6 +156,3 @@ const sampleSince = (before: CgroupSample | undefined, atNs: bigint, usage: Usag
 
 /** Nanoseconds. kubelet decides by what it asks for every ten seconds, crictl takes two samples a second apart. */
 const youngNs = 500_000_000n
-
-const unlessRefused = <A>(what: string, read: Effect.Effect<A, LinuxError | CgroupError>) =>
-  Effect.catch(read, (error) => Effect.as(Effect.logDebug(`the ${what} is left out: ${error.message}`), undefined))

@@ -3,6 +3,7 @@ import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import type { SettingsPatch } from "../../src/config/Settings.ts"
 import { collection } from "../../src/stats/Collection.ts"
+import { PodMetrics } from "../../src/stats/PodMetrics.ts"
 import { Sampler } from "../../src/stats/Sampler.ts"
 import { containerOf, ended, type Host, hostOf, podOf, samplerLayer, usageOf } from "./support.ts"
 
@@ -13,7 +14,12 @@ const withSampler = <A, E>(
   host: Host,
   use: (sampler: Sampler["Service"]) => Effect.Effect<A, E>,
   patch: SettingsPatch = {}
-) => Effect.flatMap(Sampler, use).pipe(Effect.provide(collection.pipe(Layer.provideMerge(samplerLayer(host, patch)))))
+) => {
+  const collect = Effect.sync(() => void host.reads.push("metrics"))
+  const metrics = Layer.succeed(PodMetrics, { descriptors: [], pods: Effect.succeed([]), collect })
+  const layer = collection.pipe(Layer.provideMerge(samplerLayer(host, patch)), Layer.provide(metrics))
+  return Effect.flatMap(Sampler, use).pipe(Effect.provide(layer))
+}
 
 const counters = (name: string, bytes: bigint) => {
   const traffic = { bytes, packets: 1n, errors: 0n, dropped: 0n }
@@ -165,6 +171,21 @@ describe("a period of collection", () => {
           assert.deepStrictEqual(host.reads, [...round, ...round])
         }),
       every3
+    )
+  })
+
+  it.effect("reads metrics as well, where some are included", () => {
+    const host = hostWithWeb()
+    const patch = { stats: { collection_period: 3, included_pod_metrics: ["oom" as const] } }
+    return withSampler(
+      host,
+      () =>
+        Effect.gen(function* () {
+          yield* TestClock.adjust("1 second")
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual(host.reads.at(-1), "metrics")
+        }),
+      patch
     )
   })
 

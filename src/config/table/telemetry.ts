@@ -108,14 +108,14 @@ export const stats = section("Statistics of pods and containers.", {
     flags: ["stats-collection-period"],
     env: "CONTAINER_STATS_COLLECTION_PERIOD",
     deprecated: "use collection_period",
-    built: false
+    built: true
   }),
   collection_period: option(integer({ min: 0, unit: "seconds" }), {
     default: 0,
     doc: "How often statistics and pod metrics are collected. 0 collects when asked.",
     flags: ["collection-period"],
     env: "COLLECTION_PERIOD",
-    built: false
+    built: true
   }),
   included_pod_metrics: option(
     list(
@@ -127,7 +127,7 @@ export const stats = section("Statistics of pods and containers.", {
       doc: "Groups of metrics in the answer to ListPodSandboxMetrics.",
       flags: ["included-pod-metrics"],
       env: "CONTAINER_INCLUDED_POD_METRICS",
-      built: false
+      built: true
     }
   )
 })
