@@ -11,11 +11,19 @@ import type { ContainerRecord } from "./ContainerRecord.ts"
 import { Jobs } from "./Jobs.ts"
 import { findContainer } from "./lookup.ts"
 import { WrongState } from "./PodError.ts"
+import type { TerminalSize } from "./ProcessStreams.ts"
 
 export interface ContainerCommand {
   /** Or the beginning of it. */
   readonly containerId: string
   readonly command: ReadonlyArray<string>
+}
+
+export interface TerminalCommand extends ContainerCommand {
+  readonly terminal: boolean
+  readonly stdin: boolean
+  /** Of the terminal from its start; `resize` may come too late for a command's first look at it. */
+  readonly size?: TerminalSize
 }
 
 /** The container, if a command can be started in it: it runs, or is in the grace period of its stop. */
@@ -30,7 +38,7 @@ export const checkRunning = Effect.fn("checkRunning")(function* (containerId: st
 /** The container's own process, as its specification has it, with another command. */
 const planExec = Effect.fnUntraced(function* (
   { id, bundle, handler }: ContainerRecord,
-  { command, terminal }: { readonly command: ReadonlyArray<string>; readonly terminal: boolean }
+  request: Pick<TerminalCommand, "command" | "terminal" | "size">
 ) {
   const text = yield* (yield* Files).readText(`${bundle}/config.json`)
   const container = yield* Effect.fromResult(decodeProcess(text)).pipe(
@@ -40,7 +48,7 @@ const planExec = Effect.fnUntraced(function* (
     })
   )
   const execId = yield* generateId
-  const process = yield* orFail(id, execProcess({ container, command, terminal, execId }))
+  const process = yield* orFail(id, execProcess({ ...request, container, execId }))
   return { handler: yield* (yield* RuntimeHandlers).get(handler), process, execId }
 })
 
@@ -63,9 +71,7 @@ export const execSyncInContainer = Effect.fn("execSyncInContainer")(function* (
  * Starts a command; closing the scope kills all that it has started and that still runs. A stop of the container lets it
  * run on until the container's first process ends.
  */
-export const execInContainer = Effect.fn("execInContainer")(function* (
-  request: ContainerCommand & { readonly terminal: boolean; readonly stdin: boolean }
-) {
+export const execInContainer = Effect.fn("execInContainer")(function* (request: TerminalCommand) {
   const runtime = yield* OciRuntime
   const container = yield* checkRunning(request.containerId)
   const { handler, process, execId } = yield* planExec(container, request)

@@ -6,7 +6,7 @@ import { dialPod } from "../pod/dial.ts"
 import { execInContainer } from "../pod/exec.ts"
 import { Jobs } from "../pod/Jobs.ts"
 import type { ProcessStreams } from "../pod/ProcessStreams.ts"
-import type { SessionShape } from "./Session.ts"
+import type { SessionShape, TerminalSize } from "./Session.ts"
 
 export interface ExecStream extends SessionShape {
   readonly _tag: "Exec"
@@ -39,8 +39,11 @@ export interface RunningCommand extends ProcessStreams {
 }
 
 export interface PodSide {
-  /** Closing the scope kills what still runs. */
-  readonly exec: (request: ExecStream) => Effect.Effect<RunningCommand, Failure, Scope.Scope>
+  /** Closing the scope kills what still runs. `size`: of the terminal from its start. */
+  readonly exec: (
+    request: ExecStream,
+    size: TerminalSize | undefined
+  ) => Effect.Effect<RunningCommand, Failure, Scope.Scope>
   readonly attach: (request: AttachStream) => Effect.Effect<Attached, Failure, Scope.Scope>
   readonly dial: (podId: string, port: number) => Effect.Effect<Connection, Failure, Scope.Scope>
   /** Lists what goes on at GET /debug/waits. */
@@ -57,7 +60,8 @@ export const makePodSide = Effect.gen(function* () {
   // What a stream holds belongs to the stream's own scope, not to the one that is around here.
   const services = Context.omit(Scope.Scope)(everything) as typeof everything
   return {
-    exec: (request) => Effect.provideContext(execInContainer(request), services),
+    exec: (request, size) =>
+      Effect.provideContext(execInContainer(size === undefined ? request : { ...request, size }), services),
     attach: (request) => Effect.provideContext(attachToContainer(request), services),
     dial: (podId, port) => Effect.provideContext(dialPod(podId, port), services),
     named: waiting

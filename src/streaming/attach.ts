@@ -1,7 +1,7 @@
 /** A client at the streams of a container's first process. */
 import { Effect } from "effect"
 import type { AttachStream, PodSide } from "./PodSide.ts"
-import { relayInput, relayOutput } from "./relay.ts"
+import { relayInput, relayOutput, sizesOf } from "./relay.ts"
 import type { Session } from "./Session.ts"
 
 /** Until the container ends, or the client goes: then all that the attachment holds is given back at once. */
@@ -19,6 +19,7 @@ export const serveAttach = Effect.fn("streaming.attach")(function* (
           : Effect.logInfo(`an attached client was too slow: ${bytes} bytes of output were dropped for it`)
       )
     )
+    yield* (yield* sizesOf(session, request.terminal)).follow(attached)
     yield* relayInput(session, attached)
     yield* relayOutput(session, attached)
     yield* attached.ended

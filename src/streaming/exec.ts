@@ -1,7 +1,7 @@
 /** A command in a container with a client at its streams. */
 import { Effect } from "effect"
 import type { ExecStream, PodSide } from "./PodSide.ts"
-import { relayInput, relayOutput } from "./relay.ts"
+import { relayInput, relayOutput, sizesOf } from "./relay.ts"
 import type { Session } from "./Session.ts"
 
 /**
@@ -10,7 +10,10 @@ import type { Session } from "./Session.ts"
  */
 export const serveExec = Effect.fn("streaming.exec")(
   function* (session: Session, request: ExecStream, podSide: PodSide) {
-    const command = yield* podSide.exec(request)
+    const sizes = yield* sizesOf(session, request.terminal)
+    const size = yield* sizes.first
+    const command = yield* podSide.exec(request, size)
+    yield* sizes.follow(command)
     yield* relayInput(session, command)
     yield* relayOutput(session, command)
     return yield* command.exit

@@ -1,8 +1,46 @@
 /** The streams of a process and those of its client, joined. */
-import { Effect, type Scope, Stream } from "effect"
+import { Deferred, Effect, Option, type Scope, Stream } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import type { ProcessStreams } from "../pod/ProcessStreams.ts"
-import type { OutputChannel, Session } from "./Session.ts"
+import type { OutputChannel, Session, TerminalSize } from "./Session.ts"
+
+/** A client says how large its terminal is as soon as it may; programs that look at once shall see that. */
+const sizeWithin = "200 millis"
+
+export interface Sizes {
+  /** Waits a moment for it; none without a terminal. */
+  readonly first: Effect.Effect<TerminalSize | undefined>
+  /** The last one that came, and all that come. */
+  readonly follow: (process: ProcessStreams) => Effect.Effect<void>
+}
+
+/** The sizes of the client's terminal, read until the scope closes. */
+export const sizesOf = Effect.fnUntraced(function* (
+  { resizes }: Session,
+  terminal: boolean
+): Effect.fn.Return<Sizes, never, Scope.Scope> {
+  const first = yield* Deferred.make<TerminalSize>()
+  let last: TerminalSize | undefined
+  let process: ProcessStreams | undefined
+  yield* resizes.pipe(
+    Stream.runForEach((size) => {
+      last = size
+      return Effect.andThen(Deferred.succeed(first, size), process?.resize(size) ?? Effect.void)
+    }),
+    Effect.ignore,
+    Effect.forkScoped({ startImmediately: true })
+  )
+  return {
+    first: terminal
+      ? Effect.map(Effect.timeoutOption(Deferred.await(first), sizeWithin), Option.getOrUndefined)
+      : Effect.succeed(undefined),
+    follow: (started) =>
+      Effect.suspend(() => {
+        process = started
+        return last === undefined ? Effect.void : started.resize(last)
+      })
+  }
+})
 
 /** Until the scope closes. The process's input ends with the client's, and with the client. */
 export const relayInput = Effect.fnUntraced(function* (
@@ -15,7 +53,6 @@ export const relayInput = Effect.fnUntraced(function* (
     Effect.andThen(process.closeStdin),
     Effect.forkScoped({ startImmediately: true })
   )
-  yield* session.resizes.pipe(Stream.runForEach(process.resize), Effect.ignore, Effect.forkScoped)
 })
 
 /**

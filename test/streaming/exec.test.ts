@@ -1,6 +1,7 @@
 /** Exec and attach from the client's socket to the process's streams, over each protocol. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import type { TerminalSize } from "../../src/streaming/Session.ts"
 import { SpdyClient, until, WebSocketClient } from "./clients.ts"
 import { attachRequest, execRequest, type FakeProcess, makeProcess, serveProcess, startServer } from "./support.ts"
 
@@ -62,6 +63,30 @@ describe("over SPDY", () => {
       assert.deepStrictEqual(process.sizes.at(-1), { width: 10_000, height: 40 })
       yield* process.end(0)
       assert.strictEqual(yield* promise(() => client.status()), success)
+    })
+  )
+
+  it.live("a terminal has its size when the command starts, if the client says it at once", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const started: Array<TerminalSize | undefined> = []
+      const exec = (_: unknown, size: TerminalSize | undefined) => {
+        started.push(size)
+        return process.started
+      }
+      const server = yield* startServer({ exec })
+      const shape = { stdin: false, stderr: false, terminal: true }
+      const client = yield* spdy(yield* server.urlFor({ ...execRequest, ...shape }), "stdout", "resize")
+      client.data("resize", '{"Width":120,"Height":40}{"Width":121,"Hei')
+      yield* promise(() => until("it starts", () => started.length === 1))
+      assert.deepStrictEqual(started, [{ width: 120, height: 40 }])
+      client.data("resize", 'ght":41}')
+      yield* promise(() => until("the next size", () => process.sizes.at(-1)?.width === 121))
+      const silent = yield* spdy(yield* server.urlFor({ ...execRequest, ...shape }), "stdout", "resize")
+      yield* promise(() => until("it starts", () => started.length === 2))
+      assert.isUndefined(started[1])
+      silent.data("resize", '{"Width":90,"Height":20}')
+      yield* promise(() => until("its size", () => process.sizes.at(-1)?.width === 90))
     })
   )
 

@@ -9,6 +9,7 @@ import { imageVolumes } from "./imageVolumes.ts"
 import { lifeOfPods } from "./pods.ts"
 import { limitsOfContainers } from "./resources.ts"
 import { restartOfTheDaemon } from "./restart.ts"
+import { streamsOfContainers } from "./streams.ts"
 import { openSite, type Site } from "./support/Site.ts"
 import { userNamespaces } from "./userNamespaces.ts"
 
@@ -36,6 +37,7 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     imageVolumes(site)
     userNamespaces(site, runtime)
     networkOfPods(site)
+    streamsOfContainers(site, 29_000 + network)
     restartOfTheDaemon(site)
 
     it("leaves nothing on the host when its pods and its daemon have gone", async () => {
