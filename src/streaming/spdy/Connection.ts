@@ -83,7 +83,8 @@ const goodbye = "the connection was closed"
 const accusationLimit = "2 seconds"
 
 /** A small piece of a large buffer would keep all of it in memory. */
-const own = (data: Uint8Array): Uint8Array => (2 * data.byteLength < data.buffer.byteLength ? data.slice() : data)
+const own = (data: Uint8Array): Uint8Array =>
+  2 * data.byteLength < data.buffer.byteLength ? new Uint8Array(data) : data
 
 /** Serves the connection until the scope closes or the client is gone; every stream then fails or ends. */
 export const openConnection = Effect.fnUntraced(function* (

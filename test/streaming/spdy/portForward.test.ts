@@ -206,6 +206,19 @@ describe("port forwarding over SPDY", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("leaves a pair that is complete alone, and drops what comes on its error stream", () =>
+    Effect.gen(function* () {
+      const { client, open, forwards } = yield* start
+      const data = yield* open("data", "80", "a")
+      const error = yield* open("error", "80", "a")
+      const forward = yield* Queue.take(forwards)
+      yield* TestClock.adjust("10 minutes")
+      for (let index = 0; index < 5; index++) yield* client.data(error, Buffer.alloc(900_000))
+      yield* client.data(data, "late", true)
+      assert.strictEqual(yield* incomingOf(forward), "late")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("forgets half a pair that the client resets", () =>
     Effect.gen(function* () {
       const { client, open, forwards } = yield* start

@@ -96,11 +96,11 @@ describe("an exec over SPDY", () => {
   it.effect("hands stdin on until the client half-closes it", () =>
     Effect.gen(function* () {
       const { client, session, id } = yield* start(pipes, everything)
-      yield* client.data(id("stdin"), "hello ")
-      yield* client.data(id("stdin"), "world", true)
       // What a client sends where nothing is read does not stand in the way.
       yield* client.data(id("stdout"), Buffer.alloc(900_000))
       yield* client.data(id("error"), Buffer.alloc(900_000), true)
+      yield* client.data(id("stdin"), "hello ")
+      yield* client.data(id("stdin"), "world", true)
       assert.strictEqual(yield* stdinOf(session), "hello world")
       yield* session.write("stdout", Buffer.from("still open"))
       assert.strictEqual((yield* client.next)._tag, "Data")
@@ -135,6 +135,8 @@ describe("an exec over SPDY", () => {
       const { client, session, id, tell } = yield* start({ stdout: true }, ["error", "stdin", "resize", "stdout"])
       yield* client.data(id("stdin"), Buffer.alloc(900_000))
       assert.strictEqual(yield* stdinOf(session), "")
+      yield* client.sendFrame({ _tag: "Ping", id: 1 })
+      assert.strictEqual((yield* client.next)._tag, "Ping")
       yield* session.write("stderr", Buffer.from("nowhere"))
       yield* session.finish({ _tag: "Exited", code: 0 })
       assert.notInclude(tell(yield* client.rest).join(), "nowhere")

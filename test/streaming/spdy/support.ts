@@ -48,7 +48,8 @@ export const makePipe = Effect.gen(function* () {
           if (frame === undefined) break
           yield* Queue.offer(toClient, frame)
         }
-        yield* reading.await
+        yield* Effect.raceFirst(reading.await, gone.await)
+        if (gone.isOpen()) return yield* new ConnectionLost({ reason: "gone" })
       }),
     end: Effect.andThen(Queue.end(toClient), Effect.asVoid(gone.open)),
     gone: gone.await
