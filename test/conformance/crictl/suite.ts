@@ -2,6 +2,8 @@
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { containersOfPods } from "./containers.ts"
 import { eventsOfContainers } from "./events.ts"
+import { errorsAsKubeletReadsThem } from "./errors.ts"
+import { featuresOfContainers } from "./features.ts"
 import { imagesOfRegistries } from "./images.ts"
 import { networkOfPods } from "./network.ts"
 import { nodeAndVersions } from "./node.ts"
@@ -35,6 +37,8 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     limitsOfContainers(site)
     eventsOfContainers(site)
     imageVolumes(site)
+    featuresOfContainers(site)
+    errorsAsKubeletReadsThem(site)
     userNamespaces(site, runtime)
     networkOfPods(site)
     streamsOfContainers(site, 29_000 + network)

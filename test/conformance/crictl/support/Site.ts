@@ -109,7 +109,23 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
       registry("docker.io", `${plain.host}/hub`, true) +
       registry("quay.io", `${plain.host}/quay`, true)
   })
-  const start = () => startDaemon(place, { arguments: ["--log-level", "debug", "--enable-pod-events"] })
+  const cdi = `${directory}/cdi`
+  const hooks = `${directory}/hooks`
+  for (const path of [cdi, hooks]) mkdirSync(path)
+  const start = () =>
+    startDaemon(place, {
+      arguments: [
+        "--log-level",
+        "debug",
+        "--enable-pod-events",
+        "--cdi-spec-dirs",
+        cdi,
+        "--hooks-dir",
+        hooks,
+        "--pinned-images",
+        "docker.io/library/nginx*"
+      ]
+    })
   let daemon: RunningDaemon = await start()
   const crictl = makeCrictl(place.socket, directory)
   const cgroupParent = `/cricket-crictl-${nonce}`
@@ -235,10 +251,15 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
     page,
     images,
     plain,
+    /** cdi_spec_dirs and hooks_dir of the daemon, empty at first. */
+    cdi,
+    hooks,
     /** Behind TLS and a password. */
     secret: `${guarded.host}/private/team/busybox:1`,
     authority,
     crictl,
+    /** Of the daemon that runs now, for what crictl has no word for. */
+    client: () => daemon.client,
     pod,
     container,
     startOne,
