@@ -18,6 +18,8 @@ export interface HostFactsShape {
   readonly seccomp: boolean
   readonly apparmor: boolean
   readonly selinux: boolean
+  /** The kernel has user namespaces, and the host allows some. */
+  readonly userNamespaces: boolean
   /** Go's name of the processor, as seccomp profiles use it. */
   readonly architecture: "amd64" | "arm64"
   /** Kernel release as [major, minor]. */
@@ -114,6 +116,7 @@ export class HostFacts extends Context.Service<HostFacts, HostFactsShape>()("cri
         seccomp: status === "" || /^Seccomp:/m.test(status),
         apparmor: (yield* text("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
         selinux: yield* exists("/sys/fs/selinux/enforce"),
+        userNamespaces: Number(yield* text("/proc/sys/user/max_user_namespaces")) > 0,
         architecture: process.arch === "arm64" ? "arm64" : "amd64",
         kernel: kernelRelease(yield* text("/proc/sys/kernel/osrelease"))
       }

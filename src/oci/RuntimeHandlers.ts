@@ -3,7 +3,7 @@ import { Context, Effect, Layer } from "effect"
 import { Files } from "../linux/Files.ts"
 import { Processes } from "../linux/Processes.ts"
 import { HostFacts, type HostFactsShape } from "./HostFacts.ts"
-import { openAdvisories, probeRuntime } from "./internal/runtimeProbe.ts"
+import { openAdvisories, probeRuntime, untestedBecause } from "./internal/runtimeProbe.ts"
 import { findProgram } from "./internal/searchPath.ts"
 import { RuntimeHandlerInvalid, UnknownRuntimeHandler } from "./OciError.ts"
 
@@ -56,12 +56,16 @@ export interface RuntimeHandler {
   readonly options: RuntimeEntry
 }
 
-/** `mount_setattr` with AT_RECURSIVE (Linux 5.12) makes read-only what lies below a mount too; idmapped mounts as well. */
-const withKernel = (features: RuntimeFeatures, { kernel: [major, minor] }: HostFactsShape): RuntimeFeatures => {
-  const recent = major > 5 || (major === 5 && minor >= 12)
+/**
+ * `mount_setattr` with AT_RECURSIVE (Linux 5.12) makes read-only what lies below a mount too. Idmapped mounts are as old,
+ * but an overlay takes them as its layers since Linux 5.19.
+ */
+const withKernel = (features: RuntimeFeatures, facts: HostFactsShape): RuntimeFeatures => {
+  const [major, minor] = facts.kernel
+  const isSince = (minorOf5: number) => major > 5 || (major === 5 && minor >= minorOf5)
   return {
-    recursiveReadOnlyMounts: features.recursiveReadOnlyMounts && recent,
-    userNamespaces: features.userNamespaces && recent
+    recursiveReadOnlyMounts: features.recursiveReadOnlyMounts && isSince(12),
+    userNamespaces: features.userNamespaces && facts.userNamespaces && isSince(19)
   }
 }
 
@@ -91,6 +95,10 @@ const resolve = Effect.fnUntraced(function* (table: RuntimeTable, name: string, 
   }
   const probe = yield* probeRuntime(path)
   if (probe === undefined) return yield* refuse(`${path} --version does not answer as an OCI runtime does`)
+  const untested = untestedBecause(probe.kind, probe.version)
+  if (untested !== undefined) {
+    yield* Effect.logWarning(`runtime handler ${name}: ${path} ${probe.version} ${untested}`)
+  }
   const advisories = openAdvisories(probe.kind, probe.version)
   if (advisories.length > 0) {
     yield* Effect.logWarning(

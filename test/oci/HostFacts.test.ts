@@ -21,6 +21,7 @@ describe("HostFacts", () => {
         "/proc/self/cgroup": "1:cpu:/x\n0::/\n",
         "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes": "1",
         "/sys/module/apparmor/parameters/enabled": "Y\n",
+        "/proc/sys/user/max_user_namespaces": "96551\n",
         "/proc/sys/kernel/osrelease": "6.18.44-fc-v657\n"
       })
       const missing = ["CAP_SYS_RESOURCE", "CAP_CHECKPOINT_RESTORE"]
@@ -32,9 +33,10 @@ describe("HostFacts", () => {
         ["RLIMIT_NOFILE", 20000n],
         ["RLIMIT_CORE", 18446744073709551615n]
       ])
-      const { oomScoreAdj, cgroupVersion, swapLimit, hugepages, seccomp, apparmor, selinux, kernel } = facts
+      const { oomScoreAdj, cgroupVersion, swapLimit, hugepages, seccomp, apparmor, selinux, userNamespaces, kernel } =
+        facts
       assert.deepStrictEqual(
-        { oomScoreAdj, cgroupVersion, swapLimit, hugepages, seccomp, apparmor, selinux, kernel },
+        { oomScoreAdj, cgroupVersion, swapLimit, hugepages, seccomp, apparmor, selinux, userNamespaces, kernel },
         {
           oomScoreAdj: -17,
           cgroupVersion: 1,
@@ -43,6 +45,7 @@ describe("HostFacts", () => {
           seccomp: true,
           apparmor: true,
           selinux: false,
+          userNamespaces: true,
           kernel: [6, 18]
         }
       )

@@ -6,7 +6,8 @@ import {
   featuresByVersion,
   openAdvisories,
   parseFeatures,
-  parseVersion
+  parseVersion,
+  untestedBecause
 } from "../../src/oci/internal/runtimeProbe.ts"
 import { RuntimeHandlers, type RuntimeTable } from "../../src/oci/RuntimeHandlers.ts"
 import { fakeLinux } from "./fakeLinux.ts"
@@ -31,7 +32,7 @@ describe("probe", () => {
     assert.deepStrictEqual(parseFeatures(runcFeatures), both)
     assert.deepStrictEqual(parseFeatures('{"mountOptions":["rro"],"linux":{"namespaces":["user"]}}'), {
       recursiveReadOnlyMounts: true,
-      userNamespaces: false
+      userNamespaces: undefined
     })
     assert.deepStrictEqual(parseFeatures('{"mountOptions":null,"linux":{"namespaces":null}}'), {
       recursiveReadOnlyMounts: false,
@@ -39,8 +40,23 @@ describe("probe", () => {
     })
     assert.isUndefined(parseFeatures("unknown command features"))
     assert.deepStrictEqual(featuresByVersion("crun", "1.8.1"), both)
-    assert.isFalse(featuresByVersion("crun", "1.3").recursiveReadOnlyMounts)
-    assert.isFalse(featuresByVersion("runc", "1.0.3").recursiveReadOnlyMounts)
+    assert.deepStrictEqual(featuresByVersion("runc", "1.2.0"), both)
+    assert.deepStrictEqual(featuresByVersion("runc", "1.1.5"), { ...both, userNamespaces: false })
+    const none = { recursiveReadOnlyMounts: false, userNamespaces: false }
+    for (const [kind, version] of [
+      ["crun", "1.3"],
+      ["runc", "1.0.3"],
+      ["other", "9.9"]
+    ] as const) {
+      assert.deepStrictEqual(featuresByVersion(kind, version), none)
+    }
+  })
+  it("says of which runtimes it knows nothing", () => {
+    assert.isUndefined(untestedBecause("crun", "1.8.1"))
+    assert.isUndefined(untestedBecause("runc", "1.1.5"))
+    assert.match(untestedBecause("crun", "1.7.2") ?? "", /^is older than 1\.8, the oldest crun /)
+    assert.match(untestedBecause("runc", "1.0.3") ?? "", /^is older than 1\.1, the oldest runc /)
+    assert.match(untestedBecause("other", "0.5.0") ?? "", /^is neither crun nor runc/)
   })
   it.each([
     ["1.1.5", 2],
@@ -73,10 +89,10 @@ describe("RuntimeHandlers", () => {
         return name === "runc" ? { text: runcFeatures } : { code: 1, error: "unknown command features" }
       }
     })
-  const load = (table: RuntimeTable, kernel: readonly [number, number] = [6, 1]) => {
+  const load = (table: RuntimeTable, more: Partial<typeof facts> = {}) => {
     const { ran, layer } = host()
     const handlers = RuntimeHandlers.layer(table).pipe(
-      Layer.provide(Layer.succeed(HostFacts, { ...facts, kernel })),
+      Layer.provide(Layer.succeed(HostFacts, { ...facts, ...more })),
       Layer.provide(layer)
     )
     return { ran, handlers }
@@ -118,12 +134,39 @@ describe("RuntimeHandlers", () => {
     }).pipe(Effect.provide(handlers))
   })
 
-  it.effect("an old kernel has neither feature", () =>
+  it.effect.each([
+    [[5, 11], true, { recursiveReadOnlyMounts: false, userNamespaces: false }],
+    [[5, 12], true, { recursiveReadOnlyMounts: true, userNamespaces: false }],
+    [[5, 19], true, { recursiveReadOnlyMounts: true, userNamespaces: true }],
+    [[6, 1], false, { recursiveReadOnlyMounts: true, userNamespaces: false }]
+  ] as const)("Linux %j, user namespaces allowed: %s", ([kernel, userNamespaces, expected]) =>
     Effect.gen(function* () {
       const { features } = yield* (yield* RuntimeHandlers).get("runc")
-      assert.deepStrictEqual(features, { recursiveReadOnlyMounts: false, userNamespaces: false })
-    }).pipe(Effect.provide(load({ default_runtime: "runc", runtimes: { runc: entry } }, [5, 11]).handlers))
+      assert.deepStrictEqual(features, expected)
+    }).pipe(
+      Effect.provide(load({ default_runtime: "runc", runtimes: { runc: entry } }, { kernel, userNamespaces }).handlers)
+    )
   )
+
+  it.effect("an answer that leaves something open is completed by the version", () => {
+    const { layer } = fakeLinux({
+      files: { "/usr/bin/crun": program },
+      run: ({ args }) => ({
+        text:
+          args[0] === "--version"
+            ? "crun version 1.9.2\n"
+            : JSON.stringify({ mountOptions: ["ro"], linux: { namespaces: ["user"] } })
+      })
+    })
+    const handlers = RuntimeHandlers.layer({ default_runtime: "crun", runtimes: { crun: entry } }).pipe(
+      Layer.provide(Layer.succeed(HostFacts, facts)),
+      Layer.provide(layer)
+    )
+    return Effect.gen(function* () {
+      const { features } = yield* (yield* RuntimeHandlers).get("")
+      assert.deepStrictEqual(features, { recursiveReadOnlyMounts: false, userNamespaces: true })
+    }).pipe(Effect.provide(handlers))
+  })
 
   it.effect.each([
     [{ default_runtime: "crun", runtimes: { runc: entry } }, /default_runtime is not one of/],

@@ -25,6 +25,7 @@ export const facts: HostFactsShape = {
   seccomp: true,
   apparmor: false,
   selinux: false,
+  userNamespaces: true,
   architecture: "amd64",
   kernel: [6, 18]
 }

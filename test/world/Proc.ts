@@ -194,6 +194,7 @@ export const procRoot = (world: World, fs: FileSystem): Directory => {
     "sys/kernel/cap_last_cap": text(() => "40\n"),
     "sys/kernel/threads-max": text(() => "100000\n"),
     "sys/kernel/seccomp/actions_avail": text(() => "kill_process kill_thread trap errno user_notif trace log allow\n"),
+    "sys/user/max_user_namespaces": text(() => "10000\n"),
     "sys/fs/file-max": text(() => "1000000\n"),
     "sys/net/ipv4/ip_forward": sysctl(world, fs, "net/ipv4/ip_forward", "0"),
     "sys/net/ipv4/conf/all/route_localnet": sysctl(world, fs, "net/ipv4/conf/all/route_localnet", "0"),

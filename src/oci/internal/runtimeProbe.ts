@@ -29,13 +29,25 @@ const Features = Schema.Struct({
 
 const decodeFeatures = Schema.decodeUnknownResult(Schema.fromJsonString(Features))
 
-export const parseFeatures = (json: string): RuntimeFeatures | undefined =>
+/** What `features` says; undefined for what it leaves open. */
+export interface StatedFeatures {
+  readonly recursiveReadOnlyMounts: boolean
+  readonly userNamespaces: boolean | undefined
+}
+
+/** undefined for anything but the answer of `features`. */
+export const parseFeatures = (json: string): StatedFeatures | undefined =>
   Result.match(decodeFeatures(json), {
     onFailure: () => undefined,
-    onSuccess: ({ mountOptions, linux }) => ({
-      recursiveReadOnlyMounts: mountOptions?.includes("rro") ?? false,
-      userNamespaces: (linux?.namespaces?.includes("user") ?? false) && linux?.mountExtensions?.idmap?.enabled === true
-    })
+    onSuccess: ({ mountOptions, linux }) => {
+      const namespaces = linux?.namespaces?.includes("user") ?? false
+      // Older than the member: runtimes had idmapped mounts before they could say so.
+      const idmap = linux?.mountExtensions?.idmap?.enabled ?? undefined
+      return {
+        recursiveReadOnlyMounts: mountOptions?.includes("rro") ?? false,
+        userNamespaces: namespaces && idmap === undefined ? undefined : namespaces && idmap === true
+      }
+    }
   })
 
 /** "crun version 1.8.1\ncommit: …", "runc version 1.1.5+ds1" */
@@ -57,10 +69,32 @@ export const compareVersions = (left: string, right: string): number => {
   return 0
 }
 
-/** For binaries without `features`: crun before 1.8.6, runc before 1.1. crun has rro and idmapped mounts since 1.4. */
-export const featuresByVersion = (kind: RuntimeKind, version: string): RuntimeFeatures => {
-  const modern = kind === "crun" && compareVersions(version, "1.4") >= 0
-  return { recursiveReadOnlyMounts: modern, userNamespaces: modern }
+/** First releases that have it. */
+const since: Readonly<Record<keyof RuntimeFeatures, Partial<Record<RuntimeKind, string>>>> = {
+  recursiveReadOnlyMounts: { crun: "1.4", runc: "1.1" },
+  userNamespaces: { crun: "1.4", runc: "1.2" }
+}
+
+const isSince = (first: string | undefined, version: string): boolean =>
+  first !== undefined && compareVersions(version, first) >= 0
+
+/** For binaries without `features` (crun before 1.8.6, runc before 1.1), and for what it does not say. */
+export const featuresByVersion = (kind: RuntimeKind, version: string): RuntimeFeatures => ({
+  recursiveReadOnlyMounts: isSince(since.recursiveReadOnlyMounts[kind], version),
+  userNamespaces: isSince(since.userNamespaces[kind], version)
+})
+
+/** The oldest that Cricket's tests run with, to the minor release. */
+const oldestTested: Partial<Record<RuntimeKind, string>> = { crun: "1.8", runc: "1.1" }
+
+/** What is said of a runtime that no test of Cricket has seen; undefined for those that it is made for. */
+export const untestedBecause = (kind: RuntimeKind, version: string): string | undefined => {
+  const oldest = oldestTested[kind]
+  if (oldest === undefined)
+    return "is neither crun nor runc, with which Cricket is tested: check that pods start and stop"
+  return compareVersions(version, oldest) < 0
+    ? `is older than ${oldest}, the oldest ${kind} with which Cricket is tested: update it`
+    : undefined
 }
 
 const advisories: ReadonlyArray<{
@@ -100,7 +134,8 @@ export const probeRuntime = Effect.fnUntraced(function* (path: string) {
   const [version, answered] = yield* Effect.all([run(path, "--version"), run(path, "features")], { concurrency: 2 })
   const identity = parseVersion(version ?? "")
   if (identity === undefined) return undefined
-  const features =
-    (answered === undefined ? undefined : parseFeatures(answered)) ?? featuresByVersion(identity.kind, identity.version)
+  const known = featuresByVersion(identity.kind, identity.version)
+  const stated = answered === undefined ? undefined : parseFeatures(answered)
+  const features = { ...known, ...stated, userNamespaces: stated?.userNamespaces ?? known.userNamespaces }
   return { ...identity, features } satisfies Probe
 })
