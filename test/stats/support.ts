@@ -1,14 +1,17 @@
 /** A host of which only the statistics are there: cgroups by their path, traffic by the pin of a namespace. */
 import { Effect, Layer } from "effect"
 import { Cgroups } from "../../src/cgroup/Cgroups.ts"
-import type { Usage } from "../../src/cgroup/Usage.ts"
+import type { Details, Usage } from "../../src/cgroup/Usage.ts"
 import { Settings, type SettingsPatch } from "../../src/config/Settings.ts"
+import { Files } from "../../src/linux/Files.ts"
 import { LinuxError } from "../../src/linux/LinuxError.ts"
 import { type InterfaceCounters, Namespaces } from "../../src/linux/Namespaces.ts"
 import type { ContainerRecord } from "../../src/pod/ContainerRecord.ts"
+import { Jobs } from "../../src/pod/Jobs.ts"
 import type { PodRecord } from "../../src/pod/PodRecord.ts"
 import { Pods } from "../../src/pod/Pods.ts"
 import { LayerUsage, type Measured } from "../../src/stats/LayerUsage.ts"
+import { PodMetrics } from "../../src/stats/PodMetrics.ts"
 import { Sampler } from "../../src/stats/Sampler.ts"
 import { ContainerStore } from "../../src/store/ContainerStore.ts"
 
@@ -16,6 +19,11 @@ export interface Host {
   readonly usages: Map<string, Usage>
   readonly traffic: Map<string, ReadonlyArray<InterfaceCounters>>
   readonly layers: Map<string, Measured>
+  readonly details: Map<string, Details>
+  /** Process ids by cgroup. */
+  readonly processes: Map<string, ReadonlyArray<number>>
+  readonly texts: Map<string, string>
+  readonly links: Map<string, ReadonlyArray<string>>
   readonly containers: Map<string, ContainerRecord>
   readonly pods: Map<string, PodRecord>
   /** Cgroups and namespaces in the order in which they were read. */
@@ -86,6 +94,10 @@ export const makeHost = (patch: Partial<Host> = {}): Host => ({
   usages: new Map(),
   traffic: new Map(),
   layers: new Map(),
+  details: new Map(),
+  processes: new Map(),
+  texts: new Map(),
+  links: new Map(),
   containers: new Map(),
   pods: new Map(),
   reads: [],
@@ -98,6 +110,8 @@ export const hostOf = (pods: ReadonlyArray<PodRecord>, containers: ReadonlyArray
     containers: new Map(containers.map((container) => [container.id, container]))
   })
 
+const absent = (subject: string) => Effect.fail(new LinuxError({ operation: "read", subject, code: "ENOENT" }))
+
 export const hostLayer = (host: Host, patch: SettingsPatch = {}) =>
   Layer.mergeAll(
     Settings.layerTest({ runtime: { cgroup_manager: "cgroupfs" }, ...patch }),
@@ -107,16 +121,29 @@ export const hostLayer = (host: Host, patch: SettingsPatch = {}) =>
         Effect.sync(() => {
           host.reads.push(...cgroups)
           return cgroups.map((cgroup) => host.usages.get(cgroup))
-        })
+        }),
+      usageInDetail: (cgroup) =>
+        Effect.sync(() => {
+          host.reads.push(cgroup)
+          const [usage, details] = [host.usages.get(cgroup), host.details.get(cgroup)]
+          return usage && details && { usage, details }
+        }),
+      processes: (cgroup) => {
+        const found = host.processes.get(cgroup)
+        return found === undefined ? absent(cgroup) : Effect.succeed(found)
+      }
+    }),
+    Layer.mock(Files, {
+      readKernelTexts: (paths) => Effect.sync(() => paths.map((path) => host.texts.get(path))),
+      readKernelLinks: (directory, limit) => Effect.sync(() => host.links.get(directory)?.slice(0, limit)),
+      statFileSystem: () => Effect.succeed({ totalBytes: 20n, freeBytes: 10n, totalInodes: 50n, freeInodes: 40n })
     }),
     Layer.mock(Namespaces, {
       networkCounters: (path) =>
         Effect.suspend(() => {
           host.reads.push(path)
           const found = host.traffic.get(path)
-          return found === undefined
-            ? Effect.fail(new LinuxError({ operation: "count", subject: path, code: "ENOENT" }))
-            : Effect.succeed(found)
+          return found === undefined ? absent(path) : Effect.succeed(found)
         })
     }),
     Layer.mock(ContainerStore, { mountpoint: "/store", directory: () => "", runDirectory: () => "" }),
@@ -126,3 +153,6 @@ export const hostLayer = (host: Host, patch: SettingsPatch = {}) =>
 
 export const samplerLayer = (host: Host, patch: SettingsPatch = {}) =>
   Sampler.layer.pipe(Layer.provideMerge(hostLayer(host, patch)))
+
+export const metricsLayer = (host: Host, patch: SettingsPatch = {}) =>
+  PodMetrics.layer.pipe(Layer.provide(Jobs.layer), Layer.provideMerge(hostLayer(host, patch)))

@@ -54,8 +54,10 @@ const memoryFamilies: ReadonlyArray<Family<ContainerFacts>> = [
     "Mapped files, in bytes.",
     ({ details }) => details.memory?.mappedFileBytes
   ),
-  // A kernel that does not account for swap has none to tell of.
-  memory.gauge("container_memory_swap", "Swap in use, in bytes.", ({ usage }) => usage.swap?.usageBytes ?? 0n),
+  memory.gauge("container_memory_swap", "Swap in use, in bytes.", ({ usage }) =>
+    // A kernel that does not account for swap has none to tell of.
+    usage.memory === undefined ? undefined : (usage.swap?.usageBytes ?? 0n)
+  ),
   memory.counter(
     "container_memory_failcnt",
     "How often the usage of memory ran into its limit.",
