@@ -1,6 +1,5 @@
 /** The commands of an OCI runtime on one container. `create` is conmon's; everything later comes here. */
 import { Context, Effect, Layer, Result, Schema, type Scope } from "effect"
-import { posix } from "node:path"
 import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { Processes } from "../linux/Processes.ts"
@@ -71,7 +70,6 @@ export class OciRuntime extends Context.Service<
     Layer.effect(
       OciRuntime,
       Effect.gen(function* () {
-        const files = yield* Files
         const services = yield* Effect.context<Files | Processes>()
 
         const state = Effect.fn("OciRuntime.state")(function* (handler: RuntimeHandler, containerId: string) {
@@ -117,25 +115,10 @@ export class OciRuntime extends Context.Service<
           containerId: string,
           resources: Resources
         ) {
-          const file = posix.join(options.directory, `update-${containerId}.json`)
-          const unavailable = (cause: LinuxError) =>
-            new RuntimeUnavailable({
-              containerId,
-              runtime: handler.name,
-              command: "update",
-              reason: cause.message,
-              cause
-            })
-          yield* Effect.mapError(files.makeDirectory(options.directory, { mode: 0o700, recursive: true }), unavailable)
-          const write = Effect.gen(function* () {
-            const open = yield* files.open(file, "truncate", 0o600)
-            yield* open.write(Buffer.from(encodeResources(resources)))
-          })
-          yield* Effect.mapError(Effect.scoped(write), unavailable)
-          yield* Effect.ensuring(
-            runCommand({ handler, containerId, command: "update", options: ["--resources", file] }, options),
-            Effect.ignore(files.removeFile(file))
-          )
+          // No file to be left behind: /dev/stdin is a path to every runtime.
+          const input = Buffer.from(encodeResources(resources))
+          const command = { handler, containerId, command: "update", options: ["--resources", "/dev/stdin"], input }
+          yield* runCommand(command, options)
         }, Effect.provide(services))
 
         const exec = Effect.fn("OciRuntime.exec")(

@@ -86,18 +86,24 @@ const updating = Effect.fn("updateContainer")(function* (id: string, requested: 
     const update = yield* orFail(id, planUpdate({ limits: before.limits, requested, minimumMemory, facts }))
     yield* refuseBelowUse(before, requested)
     const files = yield* limits.read(cgroupOf(before), update.touched)
-    const begun = yield* pods.amendContainer(id, (now) =>
-      now.resizing === undefined && now.limits === before.limits
-        ? Effect.as(refuseEnded(now), { ...now, resizing: { files } })
-        : Effect.succeed(now)
+    // From the announcement to its end nothing but the change itself may be interrupted.
+    const done = yield* Effect.uninterruptibleMask((interruptible) =>
+      Effect.gen(function* () {
+        const begun = yield* pods.amendContainer(id, (now) =>
+          now.resizing === undefined && now.limits === before.limits
+            ? Effect.as(refuseEnded(now), { ...now, resizing: { files } })
+            : Effect.succeed(now)
+        )
+        if (begun.resizing?.files !== files) return false
+        yield* interruptible(apply(begun, update)).pipe(
+          Effect.andThen(pods.amendContainer(id, (now) => Effect.succeed({ ...settled(now), limits: update.limits }))),
+          // The change's own failure stays the answer.
+          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.ignore(restoreLimits(id))))
+        )
+        return true
+      })
     )
-    if (begun.resizing?.files !== files) continue
-    return yield* apply(begun, update).pipe(
-      Effect.andThen(pods.amendContainer(id, (now) => Effect.succeed({ ...settled(now), limits: update.limits }))),
-      Effect.asVoid,
-      // The change's own failure stays the answer.
-      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.ignore(restoreLimits(id))))
-    )
+    if (done) return
   }
 })
 

@@ -48,11 +48,13 @@ export interface RuntimeCommand {
   readonly options?: ReadonlyArray<string>
   /** What follows the id. */
   readonly operands?: ReadonlyArray<string>
+  /** Standard input; else it is empty. */
+  readonly input?: Uint8Array
 }
 
 /** Answers standard output. */
 export const runCommand = Effect.fnUntraced(function* (
-  { handler, containerId, command, options: commandOptions = [], operands = [] }: RuntimeCommand,
+  { handler, containerId, command, options: commandOptions = [], operands = [], input }: RuntimeCommand,
   options: RuntimeOptions
 ): Effect.fn.Return<string, RuntimeError, Files | Processes> {
   const processes = yield* Processes
@@ -69,7 +71,8 @@ export const runCommand = Effect.fnUntraced(function* (
         containerId,
         ...operands
       ],
-      env: runtimeEnvironment(options)
+      env: runtimeEnvironment(options),
+      ...(input !== undefined && { stdin: input })
     }),
     (cause) => new RuntimeUnavailable({ containerId, runtime, command, reason: cause.message, cause })
   )

@@ -61,17 +61,32 @@ export const removeCgroups = (world: World, paths: ReadonlyArray<string>): void 
   }
 }
 
-export const applyResources = (world: World, paths: ReadonlyArray<string>, resources: Resources | undefined): void => {
-  if (resources === undefined) return
+interface Write {
+  readonly path: string
+  readonly value: string
+}
+
+/** Every write to a control file, in order: the real runtimes make them one by one. */
+export const resourceWrites = (
+  world: World,
+  paths: ReadonlyArray<string>,
+  resources: Resources | undefined
+): ReadonlyArray<Write> => {
+  if (resources === undefined) return []
+  const { memory, cpu, pids } = resources
   const limit = (value: number) => (value < 0 ? "max" : String(value))
+  const writes: Array<Write> = []
   for (const path of paths) {
     const set = (file: string, value: string | undefined) => {
-      if (value !== undefined && world.vfs.exists(`${path}/${file}`)) world.vfs.writeExisting(`${path}/${file}`, value)
+      if (value !== undefined && world.vfs.exists(`${path}/${file}`)) writes.push({ path: `${path}/${file}`, value })
     }
-    const { memory, cpu, pids } = resources
     if (memory?.limit !== undefined) {
       set("memory.max", limit(memory.limit))
       set("memory.limit_in_bytes", String(memory.limit))
+    }
+    if (memory?.swap !== undefined) {
+      set("memory.swap.max", limit(memory.swap - (memory.limit ?? 0)))
+      set("memory.memsw.limit_in_bytes", String(memory.swap))
     }
     if (pids?.limit !== undefined) set("pids.max", limit(pids.limit))
     if (cpu?.quota !== undefined) {
@@ -85,4 +100,9 @@ export const applyResources = (world: World, paths: ReadonlyArray<string>, resou
     set("cpuset.cpus", cpu?.cpus)
     for (const [file, value] of Object.entries(resources.unified ?? {})) set(file, value)
   }
+  return writes
+}
+
+export const applyResources = (world: World, paths: ReadonlyArray<string>, resources: Resources | undefined): void => {
+  for (const { path, value } of resourceWrites(world, paths, resources)) world.vfs.writeExisting(path, value)
 }

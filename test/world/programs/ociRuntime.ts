@@ -7,7 +7,15 @@ import { Pipe, PipeEnd } from "../Pipe.ts"
 import type { Program, Task } from "../Program.ts"
 import { signals, type Process } from "../ProcessTable.ts"
 import type { World } from "../World.ts"
-import { applyResources, cgroupPathsOf, killCgroups, makeCgroups, removeCgroups, type Resources } from "./ociCgroups.ts"
+import {
+  applyResources,
+  cgroupPathsOf,
+  killCgroups,
+  makeCgroups,
+  removeCgroups,
+  resourceWrites,
+  type Resources
+} from "./ociCgroups.ts"
 import { parseFlags, type Flags } from "./flags.ts"
 import { containerCommand, findExecutable } from "./shell.ts"
 
@@ -311,11 +319,14 @@ class Runtime {
       const { state } = yield* this.load
       const file = this.flags.get("--resources", "-r") ?? "-"
       const resources =
-        file === "-"
+        file === "-" || file === "/dev/stdin"
           ? (JSON.parse(Buffer.from(yield* this.task.readAll(0)).toString()) as Resources)
           : yield* this.readJson<Resources>(file)
       yield* this.task.point("update")
-      yield* this.task.sync(() => applyResources(this.world, state.cgroups, resources))
+      for (const { path, value } of resourceWrites(this.world, state.cgroups, resources)) {
+        yield* this.task.sync(() => this.world.vfs.writeExisting(path, value))
+        yield* this.task.point(`update of ${path.slice(path.lastIndexOf("/") + 1)}`)
+      }
       return 0
     })
   }
