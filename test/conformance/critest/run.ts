@@ -44,7 +44,8 @@ const main = async (directory: string): Promise<void> => {
         "--ginkgo.timeout=20m",
         "--ginkgo.no-color",
         `--ginkgo.json-report=${directory}/report.json`,
-        ...request.focus.map((pattern) => `--ginkgo.focus=${pattern}`)
+        ...request.focus.map((pattern) => `--ginkgo.focus=${pattern}`),
+        ...request.parameters
       ],
       { cwd: directory, stdio: ["ignore", output, output] }
     )

@@ -14,6 +14,8 @@ export interface SuiteRequest {
   readonly runtime: string
   /** Regular expressions of the specs to run; all of them if there are none. */
   readonly focus?: ReadonlyArray<string>
+  /** Further parameters of critest. */
+  readonly parameters?: ReadonlyArray<string>
 }
 
 /** What run.ts reads. */
@@ -23,6 +25,7 @@ export interface RunRequest {
   readonly layout: string
   readonly images: ReadonlyArray<string>
   readonly focus: ReadonlyArray<string>
+  readonly parameters: ReadonlyArray<string>
 }
 
 export interface SpecResult {
@@ -86,14 +89,20 @@ const namespaces = ["--net", "--ipc", "--pid", "--fork", "--kill-child", "--moun
 /** Past critest's own time-out; unshare heeds nothing milder while its child runs. */
 const limit = { timeout: 24 * 60_000, killSignal: "SIGKILL" } as const
 
-export const runSuite = async ({ directory, runtime, focus = [] }: SuiteRequest): Promise<SuiteReport> => {
+export const runSuite = async ({
+  directory,
+  runtime,
+  focus = [],
+  parameters = []
+}: SuiteRequest): Promise<SuiteReport> => {
   const images = makeImages(`${directory}/layout`)
   const request: RunRequest = {
     critest: buildCritest(images.digest),
     runtime,
     layout: images.directory,
     images: images.names,
-    focus
+    focus,
+    parameters
   }
   writeFileSync(`${directory}/run.json`, JSON.stringify(request))
   const script = fileURLToPath(new URL("run.ts", import.meta.url))

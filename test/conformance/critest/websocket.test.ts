@@ -1,0 +1,3 @@
+import { webSocketSpecs } from "./specsOf.ts"
+
+webSocketSpecs("crun")
