@@ -2,6 +2,7 @@
 import { Context, type Effect, Layer, type Option, type Scope, type Stream } from "effect"
 import { makeProcesses } from "./internal/processes.ts"
 import type { LinuxError } from "./LinuxError.ts"
+import type { Terminal } from "./Terminal.ts"
 
 /** Pid and start time together name one process for the life of a boot: pids are used again. */
 export interface ProcessIdentity {
@@ -25,8 +26,20 @@ export interface ExitStatus {
   readonly signal: number | null
 }
 
-/** What a child finds at a file descriptor: "input" is a pipe we write, "output" a pipe we read. */
-export type ChildFd = "null" | "input" | "output"
+/**
+ * What a child finds at a file descriptor. "input" is a pipe that we write, "output" one that we read. All "terminal"
+ * are one new pseudo-terminal in raw mode, which controls the child; that then leads a session of its own. A file is made in memory,
+ * with this content; the child opens it as /proc/self/fd/N.
+ */
+export type ChildFd = "null" | "input" | "output" | "terminal" | { readonly file: Uint8Array }
+
+/** What an output said. */
+export interface Collected {
+  /** By now. */
+  readonly bytes: () => Uint8Array
+  /** Completes when the last writer has closed it. */
+  readonly ended: Effect.Effect<void, LinuxError>
+}
 
 export interface SpawnRequest {
   /** Absolute path of the program; no search, no shell. */
@@ -46,6 +59,12 @@ export interface Child {
   readonly exit: Effect.Effect<ExitStatus>
   /** Bytes of an "output" descriptor until the last writer closes it; may be run once. */
   readonly output: (fd: number) => Stream.Stream<Uint8Array, LinuxError>
+  /** Instead of `output`: begins to read at once, keeps the first `limit` bytes and drops what comes after. */
+  readonly collect: (fd: number, limit: number) => Collected
+  /** What a file in memory holds by now. */
+  readonly content: (fd: number) => Effect.Effect<Uint8Array, LinuxError>
+  /** Present when a descriptor is a "terminal". */
+  readonly terminal?: Terminal
   /** Writes to an "input" descriptor; EPIPE when the reader is gone. */
   readonly write: (fd: number, data: Uint8Array) => Effect.Effect<void, LinuxError>
   readonly close: (fd: number) => Effect.Effect<void>

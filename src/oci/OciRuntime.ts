@@ -4,14 +4,13 @@ import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { Processes } from "../linux/Processes.ts"
 import { encodeResources, type Resources } from "../model/RuntimeSpec.ts"
+import { Sockets } from "../linux/Sockets.ts"
 import {
   type ExecRequest,
   type ExecSyncRequest,
   type ExecSyncResult,
-  type RunningExec,
-  runExecSync,
-  startExec,
-  sweepExecs
+  makeExecs,
+  type RunningExec
 } from "./internal/execRun.ts"
 import { isUnknown, runCommand, type RuntimeOptions } from "./internal/runtimeCommand.ts"
 import { type ExecNotKilled, type ExecTimedOut, type RuntimeError, RuntimeUnavailable } from "./OciError.ts"
@@ -50,7 +49,7 @@ export class OciRuntime extends Context.Service<
       containerId: string,
       resources: Resources
     ) => Effect.Effect<void, RuntimeError>
-    /** Starts a command; closing the scope kills what of it still runs. */
+    /** Starts a command, on a terminal if its process says so; closing the scope kills what of it still runs. */
     readonly exec: (
       handler: RuntimeHandler,
       containerId: string,
@@ -66,11 +65,12 @@ export class OciRuntime extends Context.Service<
     readonly sweep: Effect.Effect<void, LinuxError>
   }
 >()("cricket/oci/OciRuntime") {
-  static readonly layer = (options: RuntimeOptions): Layer.Layer<OciRuntime, never, Files | Processes> =>
+  static readonly layer = (options: RuntimeOptions): Layer.Layer<OciRuntime, never, Files | Processes | Sockets> =>
     Layer.effect(
       OciRuntime,
       Effect.gen(function* () {
         const services = yield* Effect.context<Files | Processes>()
+        const execs = yield* makeExecs(options)
 
         const state = Effect.fn("OciRuntime.state")(function* (handler: RuntimeHandler, containerId: string) {
           const text = yield* runCommand({ handler, containerId, command: "state" }, options)
@@ -121,21 +121,10 @@ export class OciRuntime extends Context.Service<
           yield* runCommand(command, options)
         }, Effect.provide(services))
 
-        const exec = Effect.fn("OciRuntime.exec")(
-          (handler: RuntimeHandler, containerId: string, request: ExecRequest) =>
-            startExec(handler, containerId, request, options),
-          Effect.provide(services)
-        )
+        const exec = Effect.fn("OciRuntime.exec")(execs.exec)
+        const execSync = Effect.fn("OciRuntime.execSync")(execs.execSync)
 
-        const execSync = Effect.fn("OciRuntime.execSync")(
-          (handler: RuntimeHandler, containerId: string, request: ExecSyncRequest) =>
-            runExecSync(handler, containerId, request, options),
-          Effect.provide(services)
-        )
-
-        const sweep = Effect.provide(sweepExecs(options), services)
-
-        return OciRuntime.of({ state, start, kill, delete: remove, update, exec, execSync, sweep })
+        return OciRuntime.of({ state, start, kill, delete: remove, update, exec, execSync, sweep: execs.sweep })
       })
     )
 }

@@ -57,6 +57,8 @@ export const makeWorld = Effect.acquireRelease(
           // In pieces, as a pipe may give it.
           return Stream.concat(text(script.sync.slice(0, 5)), text(script.sync.slice(5)))
         },
+        collect: () => ({ bytes: () => new Uint8Array(0), ended: Effect.void }),
+        content: () => Effect.succeed(new Uint8Array(0)),
         write: (fd: number) =>
           script.startPipeBroken === true
             ? Effect.fail(LinuxError.make({ operation: "write", subject: "pipe", code: "EPIPE" }))

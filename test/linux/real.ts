@@ -25,5 +25,6 @@ export const programs: Programs = {
   }),
   environment: { path: "/usr/bin/env", args: [] },
   workingDirectory: { path: "/bin/pwd", args: [] },
+  terminalSize: { path: "/bin/sh", args: ["-c", 'IFS= read -r line; printf "%s\\n" "$line"; stty size'] },
   missing: "/no/such/program"
 }

@@ -24,5 +24,6 @@ export const programs: Programs = {
   print: (stdout, stderr) => ({ path: "/bin/sh", args: ["-c", `printf '${stdout}'; printf '${stderr}' >&2`] }),
   environment: { path: "/usr/bin/env", args: [] },
   workingDirectory: { path: "/bin/pwd", args: [] },
+  terminalSize: { path: "/bin/sh", args: ["-c", "line; stty size"] },
   missing: "/no/such/program"
 }

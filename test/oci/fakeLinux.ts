@@ -4,6 +4,7 @@ import { type FileKind, Files, type FileStat } from "../../src/linux/Files.ts"
 import { LinuxError } from "../../src/linux/LinuxError.ts"
 import { Mounts, type MountEntry } from "../../src/linux/Mounts.ts"
 import { Processes, type RunRequest, type RunResult } from "../../src/linux/Processes.ts"
+import { Sockets } from "../../src/linux/Sockets.ts"
 
 export type FakeFile =
   | string
@@ -107,5 +108,5 @@ export const fakeLinux = (host: FakeHost) => {
         return { code: 0, signal: null, stdout: Buffer.from(text), stderr: Buffer.from(error), ...result }
       })
   })
-  return { ran, layer: Layer.mergeAll(files, mounts, processes) }
+  return { ran, layer: Layer.mergeAll(files, mounts, processes, Layer.mock(Sockets, {})) }
 }

@@ -97,6 +97,7 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Processes.run": ["EAGAIN", "ENOENT"],
   "Processes.output": ["EIO"],
   "Processes.write": ["EPIPE"],
+  "Processes.content": ["EIO"],
   "Processes.find": ["EIO"],
   "Processes.list": ["EIO"],
   "Processes.signal": ["EPERM"],

@@ -28,6 +28,11 @@ export class Pipe {
     return loop
   })
 
+  /** Waits until nobody can read any more. */
+  readonly abandoned: Effect.Effect<void> = this.whenReady(() =>
+    this.readers === 0 ? { value: undefined } : undefined
+  )
+
   /** Blocks while the pipe is full; EPIPE when nobody reads. */
   write(data: Uint8Array): Effect.Effect<void, Errno> {
     return Effect.flatMap(

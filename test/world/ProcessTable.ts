@@ -5,6 +5,7 @@ import type { Cgroup } from "./Cgroups.ts"
 import type { NamespaceKind } from "./NamespaceTable.ts"
 import type { NamespaceNode } from "./Node.ts"
 import type { PipeEnd } from "./Pipe.ts"
+import type { Pty } from "./Wire.ts"
 import { Owner, type Engine } from "./Engine.ts"
 
 export const signals: Readonly<Record<string, number>> = {
@@ -35,6 +36,15 @@ export interface ProcessOptions {
   readonly fds: ReadonlyMap<number, PipeEnd>
   readonly parent: Process | undefined
   readonly newSession: boolean
+  /** Its own controlling terminal; default the parent's. */
+  readonly terminal?: Pty
+  /** Files in memory by descriptor. */
+  readonly memory?: ReadonlyMap<number, MemoryFile>
+}
+
+/** A file that only its descriptors name (memfd_create). */
+export interface MemoryFile {
+  data: Uint8Array
 }
 
 export class Process {
@@ -53,6 +63,8 @@ export class Process {
   oomScoreAdj = 0
   exit: ExitStatus | undefined
   readonly fds: Map<number, PipeEnd>
+  readonly memory: ReadonlyMap<number, MemoryFile>
+  terminal: Pty | undefined
   readonly namespaces = new Map<NamespaceKind, NamespaceNode>()
   readonly cgroups = new Map<string, Cgroup>()
   readonly children = new Set<Process>()
@@ -70,6 +82,8 @@ export class Process {
     this.env = options.env
     this.cwd = options.cwd
     this.fds = new Map(options.fds)
+    this.memory = options.memory ?? new Map()
+    this.terminal = options.terminal ?? options.parent?.terminal
     this.parent = options.parent
     this.session = options.newSession ? pid : (options.parent?.session ?? pid)
     options.parent?.children.add(this)

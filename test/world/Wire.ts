@@ -61,9 +61,9 @@ export class Pty {
   readonly output = new Pipe()
   /** "rows columns", as `stty size` prints it. */
   size = "0 0"
-  /** What the holder of the master has. */
-  master(): Side {
-    return { incoming: new PipeEnd(this.output, "read"), outgoing: new PipeEnd(this.input, "write") }
+  readonly master: Side = {
+    incoming: new PipeEnd(this.output, "read"),
+    outgoing: new PipeEnd(this.input, "write")
   }
   /** Descriptors 0, 1 and 2 of a program that runs on it. */
   slave(): Map<number, PipeEnd> {

@@ -1,9 +1,10 @@
 /**
  * A non-blocking descriptor as effects: it is read when somebody asks, and waited for by libuv's epoll. Unlike a
- * net.Socket it keeps packets apart and reads nothing ahead.
+ * net.Socket it keeps packets apart, reads nothing ahead and costs no stream.
  */
-import { Effect, Stream } from "effect"
+import { Deferred, Effect, Stream } from "effect"
 import type { LinuxError } from "../LinuxError.ts"
+import type { Collected } from "../Processes.ts"
 import { codeOf, linuxError, refuse } from "./attempt.ts"
 import { close, dupAbove, type Fd, makePoller, type Poller } from "./native.ts"
 import { readNow, writeNow } from "./nativeSockets.ts"
@@ -11,6 +12,8 @@ import { readNow, writeNow } from "./nativeSockets.ts"
 export interface Descriptor {
   /** What comes, in the pieces in which it comes, until the end. For one reader. */
   readonly incoming: Stream.Stream<Uint8Array, LinuxError>
+  /** The same without anybody who asks: read from now on, and beyond the limit dropped. */
+  readonly collect: (limit: number) => Collected
   /** Waits until all is written. One at a time. */
   readonly write: (data: Uint8Array) => Effect.Effect<void, LinuxError>
   /** Does something to the descriptor, unless it is closed. */
@@ -32,6 +35,9 @@ export interface DescriptorOptions {
 // What is read is copied out at once: one scratch buffer serves all.
 let scratch = Buffer.allocUnsafe(0)
 
+/** Reads in a row for a writer that is always ahead, before others have their turn. */
+const readsInRow = 16
+
 /** Owns the descriptor from here on. */
 export const makeDescriptor = (fd: Fd, { subject, readSize, ends = [] }: DescriptorOptions): Descriptor => {
   let released = false
@@ -48,12 +54,13 @@ export const makeDescriptor = (fd: Fd, { subject, readSize, ends = [] }: Descrip
     writing.poller.wait("writable", ready)
   }
 
+  /** A view of the scratch buffer, null at the end. */
   const readOnce = (): Uint8Array | "later" | null => {
     if (scratch.length < readSize) scratch = Buffer.allocUnsafe(readSize)
     try {
       const size = readNow(fd, scratch.subarray(0, readSize))
       if (size === undefined) return "later"
-      return size === 0 ? null : Buffer.from(scratch.subarray(0, size))
+      return size === 0 ? null : scratch.subarray(0, size)
     } catch (error) {
       if (ends.includes(codeOf(error) ?? "")) return null
       throw error
@@ -66,8 +73,8 @@ export const makeDescriptor = (fd: Fd, { subject, readSize, ends = [] }: Descrip
       if (released) return end()
       try {
         const data = readOnce()
-        if (data !== "later") return resume(Effect.succeed(data))
-        reading.wait("readable", attempt)
+        if (data === "later") reading.wait("readable", attempt)
+        else resume(Effect.succeed(data === null ? null : Buffer.from(data)))
       } catch (error) {
         resume(Effect.fail(linuxError("read", subject, error)))
       }
@@ -76,6 +83,34 @@ export const makeDescriptor = (fd: Fd, { subject, readSize, ends = [] }: Descrip
     attempt()
     return Effect.sync(reading.stop)
   })
+
+  const collect = (limit: number): Collected => {
+    const kept: Array<Uint8Array> = []
+    let size = 0
+    const ended = Deferred.makeUnsafe<void, LinuxError>()
+    const finish = () => Deferred.doneUnsafe(ended, Effect.void)
+    const attempt = () => {
+      try {
+        for (let reads = 0; reads < readsInRow; reads++) {
+          const data = readOnce()
+          if (data === null) {
+            finish()
+            return
+          }
+          if (data === "later") break
+          const part = data.subarray(0, limit - size)
+          size += part.length
+          if (part.length > 0) kept.push(Buffer.from(part))
+        }
+        reading.wait("readable", attempt)
+      } catch (error) {
+        Deferred.doneUnsafe(ended, Effect.fail(linuxError("read", subject, error)))
+      }
+    }
+    wakeReader = finish
+    attempt()
+    return { bytes: () => (kept.length === 1 ? kept[0]! : Buffer.concat(kept, size)), ended: Deferred.await(ended) }
+  }
 
   const write = (data: Uint8Array): Effect.Effect<void, LinuxError> =>
     Effect.callback((resume) => {
@@ -101,6 +136,7 @@ export const makeDescriptor = (fd: Fd, { subject, readSize, ends = [] }: Descrip
     incoming: Stream.unfold(undefined, () =>
       Effect.map(read, (data) => (data === null ? undefined : ([data, undefined] as const)))
     ),
+    collect,
     write,
     use: (act) => (released ? undefined : act(fd)),
     writable: Effect.callback((resume) => {

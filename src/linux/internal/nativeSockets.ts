@@ -180,12 +180,32 @@ const TIOCGPTPEER = 0x5441
 const TIOCSWINSZ = 0x5414
 const ioctlNumber = checked("ioctl", "int ioctl(int fd, unsigned long request, long argument)")
 
-/** A new pseudo-terminal. Reading the master fails with EIO while nobody has the slave open. */
+const TCGETS = 0x5401
+const TCSETS = 0x5402
+
+/** As cfmakeraw(3): bytes pass as they are; echo, lines, signals and flow control are the business of who reads them. */
+const makeRaw = (fd: Fd): void => {
+  const termios = Buffer.alloc(64) // struct termios of the kernel: input, output, control and local modes first
+  ioctl(fd, TCGETS, termios)
+  const modes = [
+    [0, 0o2753],
+    [4, 0o1],
+    [8, 0o460],
+    [12, 0o100113]
+  ] as const
+  for (const [offset, cleared] of modes) termios.writeUInt32LE((termios.readUInt32LE(offset) & ~cleared) >>> 0, offset)
+  termios.writeUInt32LE((termios.readUInt32LE(8) | 0o60) >>> 0, 8)
+  ioctl(fd, TCSETS, termios)
+}
+
+/** A new pseudo-terminal in raw mode. Reading the master fails with EIO while nobody has the slave open. */
 export const openTerminal = (): { readonly master: Fd; readonly slave: Fd } => {
   const master = openSync("/dev/ptmx", O_RDWR | constants.O_NOCTTY | O_NONBLOCK)
   try {
     ioctl(master, TIOCSPTLCK, Buffer.alloc(4))
-    return { master, slave: ioctlNumber(master, TIOCGPTPEER, O_RDWR | constants.O_NOCTTY | O_CLOEXEC) }
+    const slave = ioctlNumber(master, TIOCGPTPEER, O_RDWR | constants.O_NOCTTY | O_CLOEXEC)
+    makeRaw(slave)
+    return { master, slave }
   } catch (error) {
     close(master)
     throw error

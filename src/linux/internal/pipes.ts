@@ -1,75 +1,53 @@
-/** Our ends of a child's pipes. Until it is used, an end is a bare descriptor; then libuv reads or writes it. */
-import * as NodeStream from "@effect/platform-node/NodeStream"
+/** Our ends of a child's pipes, each for one use. */
 import { Effect, Stream } from "effect"
-import { Socket } from "node:net"
 import type { LinuxError } from "../LinuxError.ts"
-import { linuxError, refuse } from "./attempt.ts"
-import { close, type Fd } from "./native.ts"
+import type { Collected } from "../Processes.ts"
+import { refuse } from "./attempt.ts"
+import { type Descriptor, makeDescriptor } from "./descriptor.ts"
+import { type Fd } from "./native.ts"
+import { setNonBlocking } from "./nativeSockets.ts"
 
-interface End {
+/** The reading end of a pipe. */
+export interface Outlet {
+  readonly stream: Stream.Stream<Uint8Array, LinuxError>
+  /** Begins to read at once and goes on to the end; the first `limit` bytes are kept. */
+  readonly collect: (limit: number) => Collected
   readonly release: () => void
 }
 
-/** The reading end of a pipe. */
-export interface Outlet extends End {
-  readonly stream: Stream.Stream<Uint8Array, LinuxError>
-}
-
 /** The writing end of a pipe. */
-export interface Inlet extends End {
-  readonly write: (data: Uint8Array) => Effect.Effect<void, LinuxError>
+export interface Inlet {
+  readonly write: Descriptor["write"]
+  readonly release: () => void
 }
 
-const lazySocket = (fd: Fd, side: "readable" | "writable") => {
-  let socket: Socket | undefined
-  let released = false
-  return {
-    get released() {
-      return released
-    },
-    open: () => {
-      if (socket === undefined) {
-        socket = new Socket({ fd, readable: side === "readable", writable: side === "writable" })
-        // Whoever reads or writes gets the error from its own call; without a listener it would end the process.
-        socket.on("error", () => {})
-      }
-      return socket
-    },
-    release: () => {
-      if (released) return
-      released = true
-      // Destroying a socket closes its descriptor before it returns.
-      if (socket === undefined) close(fd)
-      else socket.destroy()
-    }
-  }
-}
+// A pipe holds no more.
+const readSize = 64 * 1024
+
+const nothing = new Uint8Array(0)
 
 export const makeOutlet = (fd: Fd, subject: string): Outlet => {
-  const socket = lazySocket(fd, "readable")
+  setNonBlocking(fd)
+  const descriptor = makeDescriptor(fd, { subject, readSize })
   let taken = false
-  const stream = Stream.suspend(() => {
-    if (taken || socket.released) return Stream.fail(refuse("read", subject, "EBADF", "was read or closed before"))
-    taken = true
-    return NodeStream.fromReadable<Uint8Array, LinuxError>({
-      evaluate: socket.open,
-      onError: (thrown) => linuxError("read", subject, thrown),
-      closeOnDone: false
-    }).pipe(Stream.ensuring(Effect.sync(socket.release)))
-  })
-  return { stream, release: socket.release }
+  /** True for the first who asks. */
+  const take = () => {
+    if (taken || descriptor.use(() => true) === undefined) return false
+    return (taken = true)
+  }
+  const spent = Effect.fail(refuse("read", subject, "EBADF", "was read or closed before"))
+  return {
+    // Who stops reading has read enough: the writer learns it by SIGPIPE.
+    stream: Stream.suspend(() =>
+      take() ? Stream.ensuring(descriptor.incoming, Effect.sync(descriptor.release)) : Stream.fromEffect(spent)
+    ),
+    collect: (limit) => (take() ? descriptor.collect(limit) : { bytes: () => nothing, ended: spent }),
+    release: descriptor.release
+  }
 }
 
 export const makeInlet = (fd: Fd, subject: string): Inlet => {
-  const socket = lazySocket(fd, "writable")
-  return {
-    release: socket.release,
-    write: (data) =>
-      Effect.callback((resume) => {
-        if (socket.released) return resume(Effect.fail(refuse("write", subject, "EBADF", "was closed before")))
-        const writer = socket.open()
-        if (writer.destroyed) return resume(Effect.fail(refuse("write", subject, "EPIPE", "nobody reads any more")))
-        writer.write(data, (error) => resume(error ? Effect.fail(linuxError("write", subject, error)) : Effect.void))
-      })
-  }
+  setNonBlocking(fd)
+  const { write, release } = makeDescriptor(fd, { subject, readSize: 0 })
+  return { write, release }
 }

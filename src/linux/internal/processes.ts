@@ -11,8 +11,8 @@ import type {
   SpawnRequest
 } from "../Processes.ts"
 import { attempt, attemptSync, codeOf, refuse, Refused } from "./attempt.ts"
-import { close, dupAbove, type Fd, onReadable, pidfdSendSignal, pipe, posixSpawn } from "./native.ts"
-import { type Inlet, makeInlet, makeOutlet, type Outlet } from "./pipes.ts"
+import { close, type Fd, onReadable, pidfdSendSignal, posixSpawn } from "./native.ts"
+import { firstSource, Plumbing, readFrom } from "./plumbing.ts"
 import { listProcesses, openProcess, readProcess } from "./procTable.ts"
 import { onExit } from "./reaper.ts"
 
@@ -21,14 +21,11 @@ const reapWait = "5 seconds"
 // A grandchild may keep the outputs of a command open after the command's end.
 const drainWait = "2 seconds"
 const defaultMaxOutput = 1024 * 1024
-// Above this number are the sources of a child's descriptors, so that no dup2(2) overwrites one that is still needed.
-const firstSource = 64
 
 interface Started {
   readonly pid: number
   readonly exit: Deferred.Deferred<ExitStatus>
-  readonly outlets: ReadonlyMap<number, Outlet>
-  readonly inlets: ReadonlyMap<number, Inlet>
+  readonly plumbing: Plumbing
 }
 
 const checkRequest = (request: SpawnRequest): void => {
@@ -57,69 +54,61 @@ const start = async <Named>(
   name: (pid: number) => Named
 ): Promise<Started & { readonly identity: Named }> => {
   checkRequest(request)
-  const outlets = new Map<number, Outlet>()
-  const inlets = new Map<number, Inlet>()
-  const sources: Array<Fd | null> = []
-  const raise = (fd: Fd): Fd => {
-    try {
-      return dupAbove(fd, firstSource)
-    } finally {
-      close(fd)
-    }
-  }
+  const plumbing = new Plumbing(request)
   try {
-    for (const [index, kind] of request.fds.entries()) {
-      const subject = `descriptor ${index} of ${request.path}`
-      if (kind === "null") sources.push(null)
-      else {
-        const [reader, writer] = pipe()
-        if (kind === "input") inlets.set(index, makeInlet(writer, subject))
-        else outlets.set(index, makeOutlet(reader, subject))
-        sources.push(raise(kind === "input" ? reader : writer))
-      }
-    }
     const pid = await posixSpawn({
       path: request.path,
       argv: [request.path, ...request.args],
       environment: Object.entries(request.env).map(([name, value]) => `${name}=${value}`),
       cwd: request.cwd,
-      fds: sources,
-      newSession: request.newSession ?? false
+      fds: plumbing.sources,
+      newSession: plumbing.terminal !== undefined || (request.newSession ?? false)
     })
     const exit = Deferred.makeUnsafe<ExitStatus>()
     // Before it is reaped.
     const identity = name(pid)
     onExit(pid, (status) => Deferred.doneUnsafe(exit, Effect.succeed(status)))
-    return { pid, identity, exit, outlets, inlets }
+    return { pid, identity, exit, plumbing }
   } catch (error) {
-    for (const end of [...outlets.values(), ...inlets.values()]) end.release()
+    plumbing.release()
     throw error
   } finally {
-    for (const source of sources) if (source !== null) close(source)
+    plumbing.closeSources()
   }
 }
 
 const stop = Effect.fnUntraced(function* (started: Started) {
-  for (const end of [...started.outlets.values(), ...started.inlets.values()]) end.release()
+  started.plumbing.release()
   // The pid is ours as long as we have not reaped it.
-  if (!Deferred.isDoneUnsafe(started.exit)) process.kill(started.pid, "SIGKILL")
+  if (Deferred.isDoneUnsafe(started.exit)) return
+  process.kill(started.pid, "SIGKILL")
   yield* Deferred.await(started.exit).pipe(Effect.interruptible, Effect.timeoutOption(reapWait))
 })
 
-const pipesOf = (request: SpawnRequest, started: Started): Omit<Child, "identity"> => {
+const pipesOf = ({ path }: SpawnRequest, { plumbing, exit }: Started): Omit<Child, "identity"> => {
+  const { outlets, inlets, files, terminal } = plumbing
   const notOpen = (operation: string, fd: number) =>
-    refuse(operation, `descriptor ${fd} of ${request.path}`, "EBADF", "is no pipe of that direction")
+    refuse(operation, `descriptor ${fd} of ${path}`, "EBADF", "is no pipe of that direction")
   return {
-    exit: Deferred.await(started.exit),
-    output: (fd) => started.outlets.get(fd)?.stream ?? Stream.fail(notOpen("read", fd)),
-    write: (fd, data) => started.inlets.get(fd)?.write(data) ?? Effect.fail(notOpen("write", fd)),
+    exit: Deferred.await(exit),
+    output: (fd) => outlets.get(fd)?.stream ?? Stream.fail(notOpen("read", fd)),
+    collect: (fd, limit) =>
+      outlets.get(fd)?.collect(limit) ?? { bytes: () => nothing, ended: Effect.fail(notOpen("read", fd)) },
+    content: (fd) => {
+      const file = files.get(fd)
+      if (file === undefined) return Effect.fail(refuse("read", `descriptor ${fd} of ${path}`, "EBADF", "is no file"))
+      return attemptSync("read", `descriptor ${fd} of ${path}`, () => readFrom(file))
+    },
+    write: (fd, data) => inlets.get(fd)?.write(data) ?? Effect.fail(notOpen("write", fd)),
     close: (fd) =>
       Effect.sync(() => {
-        started.outlets.get(fd)?.release()
-        started.inlets.get(fd)?.release()
-      })
+        outlets.get(fd)?.release()
+        inlets.get(fd)?.release()
+      }),
+    ...(terminal !== undefined && { terminal })
   }
 }
+const nothing = new Uint8Array(0)
 
 const startOwned = <Named>(request: SpawnRequest, name: (pid: number) => Named) =>
   Effect.acquireRelease(
@@ -134,21 +123,6 @@ const spawn = Effect.fn("Processes.spawn")(function* (
   return { ...pipesOf(request, child), identity: child.identity }
 })
 
-/** Keeps the first bytes of a stream and drops the rest, so that the writer never blocks. */
-const keepFirst = (output: Stream.Stream<Uint8Array, LinuxError>, limit: number) => {
-  const kept: Array<Uint8Array> = []
-  let room = limit
-  const reading = Stream.runForEach(output, (chunk) =>
-    Effect.sync(() => {
-      if (room === 0) return
-      const part = chunk.subarray(0, room)
-      kept.push(part)
-      room -= part.length
-    })
-  )
-  return { reading, bytes: () => Buffer.concat(kept) }
-}
-
 const run = Effect.fn("Processes.run")(function* (
   request: RunRequest
 ): Effect.fn.Return<RunResult, LinuxError, Scope.Scope> {
@@ -156,8 +130,8 @@ const run = Effect.fn("Processes.run")(function* (
   // Nobody learns who it is: a child that was looked up in /proc is dearer to reap.
   const child = pipesOf({ ...request, fds }, yield* startOwned({ ...request, fds }, () => undefined))
   const limit = request.maxOutput ?? defaultMaxOutput
-  const stdout = keepFirst(child.output(1), limit)
-  const stderr = keepFirst(child.output(2), limit)
+  const stdout = child.collect(1, limit)
+  const stderr = child.collect(2, limit)
   const feeding =
     request.stdin === undefined
       ? Effect.void
@@ -169,7 +143,7 @@ const run = Effect.fn("Processes.run")(function* (
           ),
           Effect.ensuring(child.close(0))
         )
-  const transfer = yield* Effect.all([feeding, stdout.reading, stderr.reading], {
+  const transfer = yield* Effect.all([feeding, stdout.ended, stderr.ended], {
     concurrency: "unbounded",
     discard: true
   }).pipe(Effect.forkScoped)

@@ -122,26 +122,28 @@ const readable = (fd: Fd): Effect.Effect<void> =>
     return Effect.sync(stop)
   })
 
-const receiveTerminal = Effect.fnUntraced(function* (
-  path: string,
-  listener: Fd
-): Effect.fn.Return<Terminal, LinuxError, Scope.Scope> {
-  yield* readable(listener)
-  const peer = yield* Effect.acquireRelease(
-    attemptSync("accept", path, () => accept(listener)),
-    (fd) => Effect.sync(() => close(fd))
+const receiveTerminal = (path: string, listener: Fd): Effect.Effect<Terminal, LinuxError, Scope.Scope> =>
+  Effect.uninterruptibleMask(
+    Effect.fnUntraced(function* (restore) {
+      yield* restore(readable(listener))
+      // Nobody may close the peer while libuv watches it: the wait and the end are one.
+      const terminal = yield* Effect.acquireUseRelease(
+        attemptSync("accept", path, () => accept(listener)),
+        (peer) => Effect.andThen(restore(readable(peer)), receiveFrom(path, peer)),
+        (peer) => Effect.sync(() => close(peer))
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(terminal.release))
+      return terminal
+    })
   )
-  yield* readable(peer)
-  return yield* Effect.acquireRelease(
-    attemptSync("receive", path, () => {
-      const master = receiveDescriptor(peer)
-      if (master === undefined) throw new Refused("EBADMSG", "was sent no terminal")
-      setNonBlocking(master)
-      return makeTerminal(master, `terminal of ${path}`)
-    }),
-    ({ release }) => Effect.sync(release)
-  )
-})
+
+const receiveFrom = (path: string, peer: Fd) =>
+  attemptSync("receive", path, () => {
+    const master = receiveDescriptor(peer)
+    if (master === undefined) throw new Refused("EBADMSG", "was sent no terminal")
+    setNonBlocking(master)
+    return makeTerminal(master, `terminal of ${path}`)
+  })
 
 const listenForTerminal = Effect.fn("Sockets.listenForTerminal")(function* (
   path: string

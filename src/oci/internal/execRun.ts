@@ -1,9 +1,11 @@
 /** Runs a command in a container by the runtime's foreground `exec`, and ends it with all it started. */
-import { Effect, Exit, Fiber, Option, Ref, Schedule, type Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Option, Schedule, type Scope, Stream } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
 import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
-import { type ProcessIdentity, Processes } from "../../linux/Processes.ts"
+import { type Child, type ChildFd, type ProcessIdentity, Processes } from "../../linux/Processes.ts"
+import { Sockets } from "../../linux/Sockets.ts"
+import type { Terminal } from "../../linux/Terminal.ts"
 import { encodeProcess, type Process } from "../../model/RuntimeSpec.ts"
 import {
   type ExecNotKilled,
@@ -14,10 +16,11 @@ import {
 } from "../OciError.ts"
 import type { RuntimeHandler } from "../RuntimeHandlers.ts"
 import { killExec } from "./killExec.ts"
-import { globalArguments, loggedError, type RuntimeOptions, runtimeEnvironment } from "./runtimeCommand.ts"
+import { globalArguments, type RuntimeOptions, runtimeEnvironment } from "./runtimeCommand.ts"
+import { errorOfLog } from "./runtimeMessage.ts"
 
 export interface ExecRequest {
-  /** By `execProcess`, without a terminal. */
+  /** By `execProcess`. */
   readonly process: Process
   /** The one that `process` was made with: unique, and fit for a file name. */
   readonly execId: string
@@ -25,10 +28,12 @@ export interface ExecRequest {
 }
 
 export interface RunningExec {
+  /** Of a terminal: everything. A process left in the background may hold it open after the command's end. */
   readonly stdout: Stream.Stream<Uint8Array, LinuxError>
   readonly stderr: Stream.Stream<Uint8Array, LinuxError>
   /** To the command's standard input, when the request opened it. */
   readonly write: (data: Uint8Array) => Effect.Effect<void, LinuxError>
+  /** No effect on a terminal. */
   readonly closeStdin: Effect.Effect<void>
   /** In characters; no effect without a terminal. */
   readonly resize: (size: { readonly width: number; readonly height: number }) => Effect.Effect<void>
@@ -58,163 +63,220 @@ const drainTime = "1 second"
 /** What still cannot be removed then goes at the next start of the daemon. */
 const removal = { times: 5, schedule: Schedule.spaced("100 millis") }
 
-type Services = Files | Processes
-
 const prefix = "exec-"
 
-/** Removes the files of a dead daemon's execs. For the start: a living exec would lose its own. */
-export const sweepExecs = Effect.fnUntraced(function* ({ directory }: Pick<RuntimeOptions, "directory">) {
-  const files = yield* Files
-  const names = yield* Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
-  yield* Effect.forEach(
-    names.filter((name) => name.startsWith(prefix)),
-    (name) => Effect.retry(files.removeTree(posix.join(directory, name)), removal),
-    { discard: true }
-  )
-})
+/** Descriptors of the runtime beside the standard ones: files in memory, which need no place and no removal. */
+const processFd = 3
+const logFd = 4
+const ownFile = (fd: number) => `/proc/self/fd/${fd}`
 
-/** Ends with its scope: a command that still runs then is killed. */
-export const startExec = Effect.fnUntraced(function* (
-  handler: RuntimeHandler,
-  containerId: string,
-  request: ExecRequest,
-  options: RuntimeOptions
-): Effect.fn.Return<RunningExec, RuntimeError, Services | Scope.Scope> {
+/** One exec of one container. */
+interface Subject {
+  readonly handler: RuntimeHandler
+  readonly containerId: string
+  readonly request: Omit<ExecRequest, "stdin">
+}
+
+interface Running {
+  readonly child: Child
+  readonly exit: RunningExec["exit"]
+  readonly kill: RunningExec["kill"]
+}
+
+const unavailable =
+  ({ handler, containerId }: Pick<Subject, "handler" | "containerId">) =>
+  (cause: LinuxError) =>
+    new RuntimeUnavailable({ containerId, runtime: handler.name, command: "exec", reason: cause.message, cause })
+
+export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
   const files = yield* Files
   const processes = yield* Processes
-  const services = yield* Effect.context<Services>()
-  const runtime = handler.name
-  const unavailable = (cause: LinuxError) =>
-    new RuntimeUnavailable({ containerId, runtime, command: "exec", reason: cause.message, cause })
+  const sockets = yield* Sockets
+  const services = yield* Effect.context<Files | Processes>()
+  const { directory } = options
+  let prepared = false
+  const prepare = Effect.suspend(() =>
+    prepared
+      ? Effect.void
+      : Effect.map(files.makeDirectory(directory, { mode: 0o700, recursive: true }), () => {
+          prepared = true
+        })
+  )
 
-  const directory = posix.join(options.directory, `${prefix}${request.execId}`)
-  const [processFile, pidFile, logFile] = ["process.json", "pid", "log"].map((name) => posix.join(directory, name)) as [
-    string,
-    string,
-    string
-  ]
-  yield* Effect.acquireRelease(
-    Effect.mapError(files.makeDirectory(directory, { mode: 0o700, recursive: true }), unavailable),
-    () =>
-      files.removeTree(directory).pipe(
+  /** The runtime in the foreground. Ends with the scope: a command that still runs then is killed. */
+  const begin = Effect.fnUntraced(function* (
+    subject: Subject,
+    standard: readonly [ChildFd, ChildFd, ChildFd],
+    consoleSocket?: string
+  ): Effect.fn.Return<Running, RuntimeError, Scope.Scope> {
+    const { handler, containerId, request } = subject
+    const failed = Effect.mapError(unavailable(subject))
+    const pidFile = posix.join(directory, `${prefix}${request.execId}.pid`)
+    let ended = false
+    yield* failed(prepare)
+    yield* Effect.addFinalizer(() =>
+      files.removeFile(pidFile).pipe(
+        Effect.catchIf(isGone, () => Effect.void),
         Effect.retry(removal),
-        Effect.catch((error) => Effect.logWarning(`exec in container ${containerId}: its files stay`, error))
+        Effect.catch((error) => Effect.logWarning(`exec in container ${containerId}: its file stays`, error))
       )
-  )
-  yield* Effect.scoped(
-    Effect.gen(function* () {
-      const file = yield* files.open(processFile, "create", 0o600)
-      yield* file.write(Buffer.from(encodeProcess(request.process)))
+    )
+    const spawn = processes.spawn({
+      path: handler.path,
+      args: [
+        ...globalArguments(handler, options),
+        "--log",
+        ownFile(logFd),
+        "--log-format",
+        "json",
+        "exec",
+        "--process",
+        ownFile(processFd),
+        "--pid-file",
+        pidFile,
+        ...(consoleSocket === undefined ? [] : ["--console-socket", consoleSocket]),
+        containerId
+      ],
+      env: runtimeEnvironment(options),
+      fds: [...standard, { file: Buffer.from(encodeProcess(request.process)) }, { file: new Uint8Array(0) }]
     })
-  ).pipe(Effect.mapError(unavailable))
-
-  const ended = yield* Ref.make(false)
-  const spawn = processes.spawn({
-    path: handler.path,
-    args: [
-      ...globalArguments(handler, options),
-      "--log",
-      logFile,
-      "--log-format",
-      "json",
-      "exec",
-      "--process",
-      processFile,
-      "--pid-file",
-      pidFile,
-      containerId
-    ],
-    env: runtimeEnvironment(options),
-    fds: [request.stdin ? "input" : "null", "output", "output"]
-  })
-  const killOf = Effect.fnUntraced(function* (runtime: ProcessIdentity) {
-    yield* killExec({ containerId, execId: request.execId, runtime, pidFile })
-    yield* Ref.set(ended, true)
-  }, Effect.provide(services))
-  const child = yield* Effect.uninterruptible(
-    Effect.gen(function* () {
-      const child = yield* Effect.mapError(spawn, unavailable)
-      const release = Effect.gen(function* () {
-        if (!(yield* Ref.get(ended))) yield* killOf(child.identity)
+    const killOf = Effect.fnUntraced(function* (runtime: ProcessIdentity) {
+      yield* killExec({ containerId, execId: request.execId, runtime, pidFile })
+      ended = true
+    }, Effect.provide(services))
+    const child = yield* Effect.uninterruptible(
+      Effect.gen(function* () {
+        const child = yield* failed(spawn)
+        const release = Effect.suspend(() => (ended ? Effect.void : killOf(child.identity)))
+        yield* Effect.addFinalizer(() =>
+          Effect.catch(release, (error) => Effect.logWarning(`exec in container ${containerId} was not ended`, error))
+        )
+        return child
       })
-      yield* Effect.addFinalizer(() =>
-        Effect.catch(release, (error) => Effect.logWarning(`exec in container ${containerId} was not ended`, error))
-      )
-      return child
+    )
+    const exit = Effect.gen(function* () {
+      const status = yield* child.exit
+      ended = true
+      if (status.code === 0) return 0
+      const log = yield* Effect.orElseSucceed(child.content(logFd), () => new Uint8Array(0))
+      const failure = errorOfLog(Buffer.from(log).toString("utf8"))
+      if (status.code !== null && failure === undefined) return status.code
+      const detail = failure ?? `signal ${status.signal} ended it`
+      const runtime = handler.name
+      return yield* new RuntimeCommandFailed({ containerId, runtime, command: "exec", exitCode: status.code, detail })
     })
-  )
-  const exit = Effect.gen(function* () {
-    const status = yield* child.exit
-    yield* Ref.set(ended, true)
-    if (status.code === 0) return 0
-    const failure = yield* Effect.provide(loggedError(logFile), services)
-    if (status.code !== null && Option.isNone(failure)) return status.code
-    const detail = Option.getOrElse(failure, () => `signal ${status.signal} ended it`)
-    return yield* new RuntimeCommandFailed({ containerId, runtime, command: "exec", exitCode: status.code, detail })
+    return { child, exit, kill: killOf(child.identity) }
   })
-  return {
-    stdout: child.output(1),
-    stderr: child.output(2),
-    write: (data) => child.write(0, data),
-    closeStdin: child.close(0),
-    resize: () => Effect.void,
-    exit,
-    kill: killOf(child.identity)
+
+  const onPipes = Effect.fnUntraced(function* (subject: Subject, stdin: boolean) {
+    const { child, exit, kill } = yield* begin(subject, [stdin ? "input" : "null", "output", "output"])
+    const running: RunningExec = {
+      stdout: child.output(1),
+      stderr: child.output(2),
+      write: (data) => child.write(0, data),
+      closeStdin: child.close(0),
+      resize: () => Effect.void,
+      exit,
+      kill
+    }
+    return running
+  })
+
+  /** Ours to hold: the runtime hands it over and does not stand between. */
+  const handedOver = Effect.fnUntraced(function* (subject: Subject) {
+    const failed = Effect.mapError(unavailable(subject))
+    yield* failed(prepare)
+    const path = posix.join(directory, `${prefix}${subject.request.execId.slice(0, 16)}.tty`)
+    const listener = yield* failed(sockets.listenForTerminal(path))
+    const receiving = yield* Effect.forkScoped(listener.terminal, { startImmediately: true })
+    const running = yield* begin(subject, ["null", "null", "null"], listener.address)
+    const first = yield* Effect.raceFirst(
+      failed(Effect.asSome(Fiber.join(receiving))),
+      Effect.as(running.exit, Option.none<Terminal>())
+    )
+    // A short command may have ended by now; what it wrote waits in its terminal.
+    const terminal = Option.isSome(first)
+      ? first
+      : yield* failed(Effect.timeoutOption(Fiber.join(receiving), drainTime))
+    if (Option.isSome(terminal)) return { ...running, terminal: terminal.value }
+    const reason = "it has sent no terminal"
+    const { containerId, handler } = subject
+    return yield* new RuntimeUnavailable({ containerId, runtime: handler.name, command: "exec", reason })
+  })
+
+  /** The runtime's own terminal, from which it copies to that of the command, changes of size included. */
+  const copied = Effect.fnUntraced(function* (subject: Subject) {
+    const running = yield* begin(subject, ["terminal", "terminal", "terminal"])
+    return { ...running, terminal: running.child.terminal! }
+  })
+
+  const onTerminal = Effect.fnUntraced(function* (subject: Subject, stdin: boolean) {
+    // crun 1.8 does not follow the size of its terminal; runc takes a console socket only when it is detached, and
+    // then nobody learns the exit code.
+    const { exit, kill, terminal } = yield* subject.handler.kind === "crun" ? handedOver(subject) : copied(subject)
+    // crun takes the size from the specification, runc from its own terminal.
+    const size = subject.request.process.consoleSize
+    if (size !== undefined) yield* Effect.ignore(terminal.resize(size))
+    const running: RunningExec = {
+      stdout: terminal.output,
+      stderr: Stream.empty,
+      write: (data) => (stdin ? terminal.write(data) : Effect.void),
+      closeStdin: Effect.void,
+      // The last program has left it.
+      resize: (size) => Effect.ignore(terminal.resize(size)),
+      exit,
+      kill
+    }
+    return running
+  })
+
+  /** Ends with its scope: a command that still runs then is killed. */
+  const exec = (
+    handler: RuntimeHandler,
+    containerId: string,
+    request: ExecRequest
+  ): Effect.Effect<RunningExec, RuntimeError, Scope.Scope> => {
+    const subject = { handler, containerId, request }
+    return request.process.terminal ? onTerminal(subject, request.stdin) : onPipes(subject, request.stdin)
   }
-})
 
-/** Keeps the beginning of a stream and reads on to its end. */
-const collect = Effect.fnUntraced(function* (stream: Stream.Stream<Uint8Array, LinuxError>) {
-  const chunks: Array<Uint8Array> = []
-  let size = 0
-  const reading = yield* stream.pipe(
-    Stream.runForEach((chunk) =>
-      Effect.sync(() => {
-        if (size >= largestOutput) return
-        const kept = chunk.subarray(0, largestOutput - size)
-        chunks.push(kept)
-        size += kept.length
-      })
-    ),
-    Effect.forkChild({ startImmediately: true })
-  )
-  return { reading, result: Effect.sync(() => Buffer.concat(chunks, size)) }
-})
+  /** The whole of a short command. When it is not done in time, or nobody waits for it any more, nothing of it stays. */
+  const execSync = Effect.fnUntraced(function* (
+    handler: RuntimeHandler,
+    containerId: string,
+    request: ExecSyncRequest
+  ): Effect.fn.Return<ExecSyncResult, RuntimeError | ExecTimedOut | ExecNotKilled, Scope.Scope> {
+    const { timeout } = request
+    const subject = { handler, containerId, request }
+    const failed = unavailable(subject)
+    const { child, exit, kill } = yield* begin(subject, ["null", "output", "output"])
+    const stdout = child.collect(1, largestOutput)
+    const stderr = child.collect(2, largestOutput)
+    const code = yield* timeout > 0 ? Effect.timeoutOption(exit, timeout * 1000) : Effect.asSome(exit)
+    if (Option.isNone(code)) {
+      yield* kill.pipe(Effect.catchTag("LinuxError", (cause) => Effect.fail(failed(cause))))
+      return yield* new ExecTimedOut({ containerId, seconds: timeout })
+    }
+    const drained = yield* Effect.timeoutOption(
+      Effect.all([Effect.exit(stdout.ended), Effect.exit(stderr.ended)]),
+      drainTime
+    )
+    for (const reading of Option.getOrElse(drained, () => [])) {
+      if (Exit.isFailure(reading)) yield* Effect.mapError(reading, failed)
+    }
+    return { exitCode: code.value, stdout: stdout.bytes(), stderr: stderr.bytes() }
+  }, Effect.scoped)
 
-/** The whole of a short command. When it is not done in time, or nobody waits for it any more, nothing of it stays. */
-export const runExecSync = Effect.fnUntraced(function* (
-  handler: RuntimeHandler,
-  containerId: string,
-  request: ExecSyncRequest,
-  options: RuntimeOptions
-): Effect.fn.Return<ExecSyncResult, RuntimeError | ExecTimedOut | ExecNotKilled, Services> {
-  const { timeout } = request
-  const unavailable = (cause: LinuxError) =>
-    new RuntimeUnavailable({
-      containerId,
-      runtime: handler.name,
-      command: "exec",
-      reason: cause.message,
-      cause
-    })
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      const exec = yield* startExec(handler, containerId, { ...request, stdin: false }, options)
-      const stdout = yield* collect(exec.stdout)
-      const stderr = yield* collect(exec.stderr)
-      const exit = yield* timeout > 0 ? Effect.timeoutOption(exec.exit, timeout * 1000) : Effect.asSome(exec.exit)
-      if (Option.isNone(exit)) {
-        yield* exec.kill.pipe(Effect.catchTag("LinuxError", (cause) => Effect.fail(unavailable(cause))))
-        return yield* new ExecTimedOut({ containerId, seconds: timeout })
-      }
-      const drained = yield* Effect.timeoutOption(
-        Effect.all([Fiber.await(stdout.reading), Fiber.await(stderr.reading)]),
-        drainTime
-      )
-      for (const reading of Option.getOrElse(drained, () => [])) {
-        if (Exit.isFailure(reading)) yield* Effect.mapError(reading, unavailable)
-      }
-      return { exitCode: exit.value, stdout: yield* stdout.result, stderr: yield* stderr.result }
-    })
-  )
+  /** Removes the files of a dead daemon's execs. For the start: a living exec would lose its own. */
+  const sweep = Effect.gen(function* () {
+    const names = yield* Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
+    yield* Effect.forEach(
+      // runc writes its pid file under a name with a dot first.
+      names.filter((name) => name.replace(/^\./, "").startsWith(prefix)),
+      (name) => Effect.retry(files.removeTree(posix.join(directory, name)), removal),
+      { discard: true }
+    )
+  })
+
+  return { exec, execSync, sweep }
 })

@@ -1,5 +1,5 @@
 /** Runs an OCI runtime's commands and types their failures. The command line is that of runc(8) and crun(1). */
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
@@ -12,7 +12,7 @@ import { systemPath } from "../../model/SystemPath.ts"
 export interface RuntimeOptions {
   /** Cgroups are made by systemd: cgroupsPath has the form "slice:prefix:name". */
   readonly systemdCgroup: boolean
-  /** Directory on tmpfs for process, pid and resources files; made with the first of them. */
+  /** Directory on tmpfs for pid and resources files and console sockets; made with the first of them. */
   readonly directory: string
   /** The daemon's; "" when it has none. */
   readonly xdgRuntimeDirectory: string
@@ -80,13 +80,4 @@ export const runCommand = Effect.fnUntraced(function* (
   if (yield* isUnknown(handler, containerId)) return yield* new RuntimeContainerUnknown({ containerId, runtime })
   const detail = errorOfLog(Buffer.from(result.stderr).toString("utf8")) ?? "it gave no reason"
   return yield* new RuntimeCommandFailed({ containerId, runtime, command, exitCode: result.code, detail })
-})
-
-/** The last error in a --log file; None where there is none or no file. */
-export const loggedError = Effect.fnUntraced(function* (path: string) {
-  const files = yield* Files
-  return yield* files.readText(path, { maxBytes: 1024 * 1024 }).pipe(
-    Effect.map((text) => Option.fromUndefinedOr(errorOfLog(text))),
-    Effect.orElseSucceed(() => Option.none<string>())
-  )
 })

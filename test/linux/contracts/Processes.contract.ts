@@ -11,6 +11,7 @@ export interface ProcessEnvironment extends Environment<Processes | Files> {
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString()
 const fds: ReadonlyArray<ChildFd> = ["input", "output", "null"]
+const env = { PATH: "/usr/bin:/bin" }
 
 export const processesContract = (name: string, environment: ProcessEnvironment): void => {
   const test = testsIn(environment)
@@ -125,6 +126,71 @@ export const processesContract = (name: string, environment: ProcessEnvironment)
           yield* Scope.close(scope, Exit.void)
           assert.deepStrictEqual(yield* child.exit, { code: null, signal: 9 })
           assert.isTrue(Option.isNone(yield* processes.find(child.identity.pid)))
+        }))
+    })
+
+    describe("what is collected", () => {
+      test("is read without being asked for, up to the limit", () =>
+        Effect.gen(function* () {
+          const child = yield* spawn(programs.cat)
+          const output = child.collect(1, 200_000)
+          yield* child.write(0, Buffer.alloc(300_000, "abc"))
+          yield* child.close(0)
+          yield* child.exit
+          yield* output.ended
+          assert.isTrue(Buffer.from(output.bytes()).equals(Buffer.alloc(200_000, "abc")))
+        }))
+      test("is not read a second time", () =>
+        Effect.gen(function* () {
+          const child = yield* spawn(programs.exit(0))
+          yield* child.collect(1, 10).ended
+          assert.strictEqual(yield* codeOf(child.collect(1, 10).ended), "EBADF")
+          assert.strictEqual(yield* codeOf(Stream.runDrain(child.output(1))), "EBADF")
+          assert.strictEqual(yield* codeOf(child.collect(0, 10).ended), "EBADF")
+        }))
+    })
+
+    describe("a terminal", () => {
+      const onTerminal = Effect.fnUntraced(function* (program: Program) {
+        const child = yield* (yield* Processes).spawn({ ...program, env, fds: ["terminal", "terminal", "terminal"] })
+        return { child, terminal: child.terminal! }
+      })
+      test("has the size it is given and passes bytes as they are; its output ends with the child", () =>
+        Effect.gen(function* () {
+          const { child, terminal } = yield* onTerminal(programs.terminalSize)
+          yield* terminal.resize({ width: 99, height: 33 })
+          yield* terminal.write(Buffer.from("x\u0003\n"))
+          const said = yield* terminal.output.pipe(Stream.decodeText(), Stream.mkString)
+          assert.strictEqual(said, "x\u0003\n33 99\n")
+          assert.deepStrictEqual(yield* child.exit, { code: 0, signal: null })
+        }))
+      test("ends with its scope, and the child with it", () =>
+        Effect.gen(function* () {
+          const scope = yield* Scope.make()
+          const { child, terminal } = yield* Scope.provide(onTerminal(programs.cat), scope)
+          const reading = yield* Effect.forkChild(Stream.runDrain(terminal.output), { startImmediately: true })
+          yield* Scope.close(scope, Exit.void)
+          // The terminal hangs up, then it is killed.
+          assert.include([1, 9], (yield* child.exit).signal)
+          yield* Fiber.join(reading).pipe(Effect.timeout("5 seconds"))
+        }))
+      test("there is none without such a descriptor", () =>
+        Effect.map(spawn(programs.exit(0)), (child) => assert.isUndefined(child.terminal)))
+    })
+
+    describe("a file in memory", () => {
+      test("holds what it was given, and nothing else is one", () =>
+        Effect.gen(function* () {
+          const processes = yield* Processes
+          const file = Buffer.alloc(200_000, "abc")
+          const child = yield* processes.spawn({
+            ...programs.exit(0),
+            env: {},
+            fds: ["null", "null", "null", { file }]
+          })
+          yield* child.exit
+          assert.isTrue(Buffer.from(yield* child.content(3)).equals(file))
+          assert.strictEqual(yield* codeOf(child.content(0)), "EBADF")
         }))
     })
 

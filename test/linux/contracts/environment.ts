@@ -29,6 +29,8 @@ export interface Programs {
   readonly environment: Program
   /** Writes its working directory and a newline to stdout. */
   readonly workingDirectory: Program
+  /** Copies a line of its terminal, then writes the terminal's size as `stty size` does. */
+  readonly terminalSize: Program
   /** A path where there is no program. */
   readonly missing: string
 }

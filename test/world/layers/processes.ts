@@ -1,19 +1,23 @@
 /** Processes over a world. */
-import { Effect, Fiber, Layer, Option, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Option, Stream } from "effect"
 import type { LinuxError } from "../../../src/linux/LinuxError.ts"
 import {
   Processes,
   type Child,
+  type Collected,
   type ProcessInfo,
   type RunRequest,
   type RunResult,
   type SpawnRequest
 } from "../../../src/linux/Processes.ts"
+import { linuxError } from "../Calls.ts"
 import { Errno } from "../Errno.ts"
 import { Pipe, PipeEnd } from "../Pipe.ts"
 import { attempt } from "../Program.ts"
-import type { Process } from "../ProcessTable.ts"
+import type { MemoryFile, Process } from "../ProcessTable.ts"
+import { Pty } from "../Wire.ts"
 import { refused, type Seam } from "./Seam.ts"
+import { closeTerminal, ownTerminal } from "./sockets.ts"
 
 const mebibyte = 1024 * 1024
 
@@ -31,6 +35,8 @@ interface Started {
   readonly ends: Map<number, PipeEnd>
   /** Outputs that somebody reads or has read. */
   readonly taken: Set<number>
+  readonly memory: ReadonlyMap<number, MemoryFile>
+  readonly terminal: ReturnType<typeof ownTerminal> | undefined
 }
 
 export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
@@ -42,8 +48,21 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
     const daemon = seam.life.process
     const inside = new Map<number, PipeEnd>()
     const ends = new Map<number, PipeEnd>()
+    const memory = new Map<number, MemoryFile>()
+    const pty = request.fds.includes("terminal") ? new Pty() : undefined
+    const slave = pty?.slave() ?? new Map<number, PipeEnd>()
     for (const [fd, kind] of request.fds.entries()) {
       if (kind === "null") continue
+      if (typeof kind === "object") {
+        memory.set(fd, { data: kind.file })
+        continue
+      }
+      if (kind === "terminal") {
+        const end = slave.get(fd)
+        if (end === undefined) throw new Errno("EINVAL")
+        inside.set(fd, end)
+        continue
+      }
       const pipe = new Pipe()
       inside.set(fd, new PipeEnd(pipe, kind === "input" ? "read" : "write"))
       ends.set(fd, new PipeEnd(pipe, kind === "input" ? "write" : "read"))
@@ -56,14 +75,17 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
         cwd: request.cwd ?? "/",
         fds: inside,
         parent: daemon,
-        newSession: request.newSession ?? false
+        newSession: pty !== undefined || (request.newSession ?? false),
+        memory,
+        ...(pty === undefined ? {} : { terminal: pty })
       })
       let next = 10
       for (const end of ends.values()) {
         while (daemon.fds.has(next)) next++
         daemon.fds.set(next, end)
       }
-      return { process, ends, taken: new Set() }
+      const terminal = pty === undefined ? undefined : ownTerminal(seam, `terminal of ${request.path}`, pty)
+      return { process, ends, taken: new Set(), memory, terminal }
     } catch (error) {
       for (const end of inside.values()) end.close()
       throw error
@@ -80,12 +102,44 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
     else process.ended.add(() => world.processes.reap(process))
   }
 
-  const release = ({ process, ends }: Started) =>
+  const release = ({ process, ends, terminal }: Started) =>
     seam.finalizer(() => {
       for (const end of ends.values()) closeEnd(end)
+      if (terminal !== undefined) closeTerminal(seam, terminal)
       world.processes.signal(process, 9)
       world.processes.reap(process)
     })
+
+  /** Reads an output to its end into `kept`, of which at most `max` bytes stay. */
+  const drain = (end: PipeEnd, max: number, kept: Array<Uint8Array>): Effect.Effect<void> => {
+    let size = 0
+    const loop: Effect.Effect<void> = Effect.flatMap(end.pipe.read, (chunk) => {
+      if (chunk === undefined) return Effect.void
+      const part = chunk.subarray(0, max - size)
+      size += part.length
+      if (part.length > 0) kept.push(part)
+      return loop
+    })
+    return loop
+  }
+
+  const collectOf = (path: string, started: Started, fd: number, limit: number): Collected => {
+    const kept: Array<Uint8Array> = []
+    const end = started.ends.get(fd)
+    const subject = `${path} ${fd}`
+    const bytes = () => Buffer.concat(kept)
+    if (end === undefined || end.side !== "read" || started.taken.has(fd)) {
+      return { bytes, ended: Effect.fail(linuxError("read", subject, "EBADF")) }
+    }
+    started.taken.add(fd)
+    const ended = Deferred.makeUnsafe<void>()
+    const reading = world.engine.fork(
+      world.processes.context(seam.life.process),
+      seam.whileAlive(drain(end, limit, kept))
+    )
+    reading.addObserver(() => Deferred.doneUnsafe(ended, Effect.void))
+    return { bytes, ended: seam.effect("Processes", "output", subject, seam.whileAlive(Deferred.await(ended))) }
+  }
 
   const outputOf = (path: string, started: Started, fd: number): Stream.Stream<Uint8Array, LinuxError> =>
     Stream.unwrap(
@@ -105,6 +159,14 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
     identity: started.process.identity,
     exit: seam.whileAlive(world.processes.awaitEnd(started.process)),
     output: (fd) => outputOf(request.path, started, fd),
+    collect: (fd, limit) => collectOf(request.path, started, fd, limit),
+    content: (fd) =>
+      seam.sync("Processes", "content", `${request.path} ${fd}`, () => {
+        const file = started.memory.get(fd)
+        if (file === undefined) throw new Errno("EBADF")
+        return file.data
+      }),
+    ...(started.terminal === undefined ? {} : { terminal: started.terminal }),
     write: (fd, data) => {
       const end = started.ends.get(fd)
       const act = end === undefined || end.side !== "write" ? Effect.fail(new Errno("EBADF")) : end.pipe.write(data)
@@ -128,19 +190,6 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
       release
     ).pipe(Effect.map((started) => child(request, started)))
 
-  /** Reads an output to its end into `kept`, of which at most `max` bytes stay. */
-  const collect = (end: PipeEnd, max: number, kept: Array<Uint8Array>): Effect.Effect<void> => {
-    let size = 0
-    const loop: Effect.Effect<void> = Effect.flatMap(end.pipe.read, (chunk) => {
-      if (chunk === undefined) return Effect.void
-      const part = chunk.subarray(0, max - size)
-      size += part.length
-      if (part.length > 0) kept.push(part)
-      return loop
-    })
-    return loop
-  }
-
   const run = Effect.fnUntraced(function* (request: RunRequest) {
     const started = yield* Effect.acquireRelease(
       refused(
@@ -159,7 +208,7 @@ export const processesLayer = (seam: Seam): Layer.Layer<Processes> => {
         ? Effect.void
         : Effect.ignore(end(0).pipe.write(stdin)).pipe(Effect.andThen(Effect.sync(() => closeEnd(end(0)))))
     const streams = yield* Effect.forkChild(
-      Effect.all([collect(end(1), max, stdout), collect(end(2), max, stderr), feed], { concurrency: "unbounded" }),
+      Effect.all([drain(end(1), max, stdout), drain(end(2), max, stderr), feed], { concurrency: "unbounded" }),
       { startImmediately: true }
     )
     const status = yield* world.processes.awaitEnd(started.process)

@@ -6,7 +6,7 @@ import type { Terminal } from "../../../src/linux/Terminal.ts"
 import { Errno } from "../Errno.ts"
 import { NamespaceNode, SocketNode } from "../Node.ts"
 import type { PipeEnd } from "../Pipe.ts"
-import type { Pty, Side } from "../Wire.ts"
+import { closeSide, type Pty, type Side } from "../Wire.ts"
 import { refused, type Seam } from "./Seam.ts"
 
 /** Our side of a connection stands among the daemon's descriptors, so that its death closes it. */
@@ -52,7 +52,7 @@ const connectionOf = (seam: Seam, subject: string, side: Side): Connection => ({
 })
 
 export const ownTerminal = (seam: Seam, subject: string, pty: Pty): Terminal & { readonly side: Side } => {
-  const side = hold(seam, pty.master())
+  const side = hold(seam, pty.master)
   return {
     side,
     output: chunks(seam, subject, side),
@@ -98,19 +98,24 @@ export const socketsLayer = (seam: Seam): Layer.Layer<Sockets> => {
 
   const listenForTerminal = Effect.fnUntraced(function* (path: string) {
     const sent = yield* Deferred.make<Pty>()
+    let held: Pty | undefined
     yield* Effect.acquireRelease(
       seam.sync("Sockets", "listenForTerminal", path, () => {
         if (world.vfs.exists(path)) throw new Errno("EADDRINUSE")
         world.vfs.place(path, (directory) => {
           const node = new SocketNode(directory.home(), 0o600)
           node.receive = (pty) => {
-            if (!seam.life.dead()) Deferred.doneUnsafe(sent, Effect.succeed(pty))
+            held = pty
+            if (seam.life.dead()) closeSide(pty.master)
+            else Deferred.doneUnsafe(sent, Effect.succeed(pty))
           }
           return node
         })
       }),
       () =>
         seam.finalizer(() => {
+          // In a queue that nobody empties any more.
+          if (held !== undefined) closeSide(held.master)
           if (world.vfs.exists(path)) world.vfs.removeFile(path)
         })
     )

@@ -5,6 +5,7 @@ import { SocketNode } from "../Node.ts"
 import { Pipe, PipeEnd } from "../Pipe.ts"
 import type { Program, Task } from "../Program.ts"
 import type { Process } from "../ProcessTable.ts"
+import { closeSide, Listener, type Side } from "../Wire.ts"
 import { parseFlags, type Flags } from "./flags.ts"
 
 const withValue = new Set([
@@ -104,8 +105,14 @@ const monitor = (task: Task, flags: Flags, cid: string, runtime: string) =>
     const syncFd = Number(task.env["_OCI_SYNCPIPE"] ?? "-1")
     const sync = (message: object) => Effect.ignore(task.write(syncFd, `${JSON.stringify(message)}\n`))
     yield* task.point("setup")
+    const attach = new Listener()
+    process.ended.add(() => attach.close())
     yield* task.sync(() => {
-      vfs.place(`${bundle}/attach`, (directory) => new SocketNode(directory.home(), 0o700))
+      vfs.place(`${bundle}/attach`, (directory) => {
+        const socket = new SocketNode(directory.home(), 0o700)
+        socket.listener = attach
+        return socket
+      })
       const control = vfs.makeFifo(`${bundle}/ctl`, 0o660)
       vfs.makeFifo(`${bundle}/winsz`, 0o660)
       control.pipe = new Pipe()
@@ -114,8 +121,10 @@ const monitor = (task: Task, flags: Flags, cid: string, runtime: string) =>
       vfs.append(logPath, "")
     })
     let log = yield* task.sync(() => vfs.open(logPath, "append"))
-    const [stdout, stderr] = [new Pipe(), new Pipe()]
+    const [stdin, stdout, stderr] = [new Pipe(), new Pipe(), new Pipe()]
     const writers = [new PipeEnd(stdout, "write"), new PipeEnd(stderr, "write")] as const
+    const reader = flags.has("-i", "--stdin") ? new PipeEnd(stdin, "read") : undefined
+    if (reader !== undefined) process.fds.set(stdinFd, new PipeEnd(stdin, "write"))
     process.fds.set(52, new PipeEnd(stdout, "read"))
     process.fds.set(53, new PipeEnd(stderr, "read"))
     const containerPidFile = flags.get("-p", "--container-pidfile") ?? `${bundle}/pidfile-${cid}`
@@ -135,14 +144,12 @@ const monitor = (task: Task, flags: Flags, cid: string, runtime: string) =>
     const created = yield* Effect.exit(
       task.sync(() =>
         task.spawn(runtime, args, {
-          fds: new Map([
-            [1, writers[0]],
-            [2, writers[1]]
-          ])
+          fds: new Map([...(reader === undefined ? [] : [[0, reader] as const]), [1, writers[0]], [2, writers[1]]])
         })
       )
     )
     for (const end of writers) end.close()
+    reader?.close()
     if (created._tag === "Failure") {
       yield* sync({ pid: -1, message: `Failed to create container: exec ${runtime}` })
       return 1
@@ -162,8 +169,12 @@ const monitor = (task: Task, flags: Flags, cid: string, runtime: string) =>
     }
     yield* sync({ pid })
     task.close(syncFd)
-    const write = (stream: string) => (chunk: Uint8Array) =>
+    const clients = new Set<Side>()
+    const write = (stream: string) => (chunk: Uint8Array) => {
       log.write(Buffer.from(logLines(timestamp(task), stream, Buffer.from(chunk).toString())))
+      const packet = Buffer.concat([Buffer.of(stream === "stdout" ? 2 : 3), chunk])
+      for (const { outgoing } of clients) if (outgoing.pipe.readers > 0) outgoing.pipe.push(packet)
+    }
     const reopen = () => {
       const fresh = vfs.open(`${logPath}.tmp`, "truncate")
       vfs.rename(`${logPath}.tmp`, logPath)
@@ -171,6 +182,7 @@ const monitor = (task: Task, flags: Flags, cid: string, runtime: string) =>
       void fresh
     }
     yield* Effect.forkChild(control(task, reopen))
+    yield* Effect.forkChild(serve(task, attach, clients, flags.has("--leave-stdin-open")))
     yield* Effect.all(
       [pump(stdout, write("stdout")), pump(stderr, write("stderr")), task.world.processes.awaitEnd(container)],
       {
@@ -185,6 +197,38 @@ const pump = (pipe: Pipe, write: (chunk: Uint8Array) => void): Effect.Effect<voi
     if (chunk === undefined) return Effect.void
     write(chunk)
     return pump(pipe, write)
+  })
+
+/** Where the other end of the container's standard input is. */
+const stdinFd = 54
+
+/** Clients of the attach socket, for ever; what they send goes to the container. */
+const serve = (task: Task, attach: Listener, clients: Set<Side>, leaveOpen: boolean): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    const { fds } = task.process
+    for (let fd = 60; ; fd += 2) {
+      const side = yield* attach.accept
+      clients.add(side)
+      fds.set(fd, side.incoming)
+      fds.set(fd + 1, side.outgoing)
+      const gone = Effect.sync(() => {
+        clients.delete(side)
+        closeSide(side)
+        fds.delete(fd)
+        fds.delete(fd + 1)
+      })
+      yield* Effect.forkChild(Effect.andThen(feed(task, side, leaveOpen), gone))
+    }
+  })
+
+const feed = (task: Task, side: Side, leaveOpen: boolean): Effect.Effect<void> =>
+  Effect.flatMap(side.incoming.pipe.read, (chunk) => {
+    if (chunk !== undefined) {
+      return Effect.andThen(Effect.ignore(task.write(stdinFd, chunk)), feed(task, side, leaveOpen))
+    }
+    if (!leaveOpen) task.close(stdinFd)
+    // A client that only has no more to say goes on to listen.
+    return side.outgoing.pipe.abandoned
   })
 
 const control = (task: Task, reopen: () => void): Effect.Effect<void, Errno> =>

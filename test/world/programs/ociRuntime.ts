@@ -1,11 +1,12 @@
 /** crun and runc: create, start, kill, delete, state, exec, update, features, by the command line of the real ones. */
 import { Effect } from "effect"
 import { Errno } from "../Errno.ts"
-import { FifoNode, NamespaceNode } from "../Node.ts"
+import { FifoNode, NamespaceNode, SocketNode } from "../Node.ts"
 import type { NamespaceKind } from "../NamespaceTable.ts"
 import { Pipe, PipeEnd } from "../Pipe.ts"
 import type { Program, Task } from "../Program.ts"
-import { signals, type Process } from "../ProcessTable.ts"
+import { signals, type MemoryFile, type Process } from "../ProcessTable.ts"
+import { Pty } from "../Wire.ts"
 import type { World } from "../World.ts"
 import {
   applyResources,
@@ -23,6 +24,8 @@ interface OciProcess {
   readonly args: ReadonlyArray<string>
   readonly env?: ReadonlyArray<string>
   readonly cwd: string
+  readonly terminal?: boolean
+  readonly consoleSize?: { readonly height: number; readonly width: number }
 }
 
 interface OciConfig {
@@ -298,10 +301,22 @@ class Runtime {
       const file = this.flags.get("--process", "-p")
       const spec: OciProcess =
         file === undefined ? { args: this.flags.rest.slice(1), cwd: "/" } : yield* this.readJson<OciProcess>(file)
+      const socket = this.flags.get("--console-socket")
+      if (socket !== undefined && this.flavour === "runc" && !this.flags.has("--detach", "-d")) {
+        const text = "cannot use console socket if runc will not detach or allocate tty"
+        return yield* Effect.fail(new Refusal(text))
+      }
       yield* task.point("exec")
       const body = yield* this.program(spec, state.rootfs)
-      const child = task.fork(body)
+      const own = socket === undefined ? undefined : yield* this.sendTerminal(socket)
+      const slave = own?.slave()
+      const child = task.fork(body, slave === undefined ? {} : { fds: slave })
+      for (const end of slave?.values() ?? []) end.close()
       child.args = spec.args
+      // Without a socket it copies between the terminal that it has and the command's; here they are one.
+      child.terminal = spec.terminal === true ? (own ?? task.process.terminal) : undefined
+      const size = spec.consoleSize
+      if (child.terminal !== undefined && size !== undefined) child.terminal.size = `${size.height} ${size.width}`
       for (const [kind, node] of init.namespaces) child.namespaces.set(kind, node)
       for (const cgroup of init.cgroups.values()) cgroup.move(child)
       const pidFile = this.flags.get("--pid-file")
@@ -349,7 +364,7 @@ class Runtime {
       const time = new Date(this.world.engine.nowMs).toISOString()
       if (log !== undefined) {
         const line = { msg: text, level: "error", time }
-        yield* Effect.ignore(this.task.sync(() => this.world.vfs.append(log, `${JSON.stringify(line)}\n`)))
+        yield* Effect.ignore(this.task.sync(() => this.appendTo(log, `${JSON.stringify(line)}\n`)))
       }
       yield* Effect.ignore(
         this.task.write(
@@ -380,9 +395,34 @@ class Runtime {
     })
   }
 
+  /** /proc/self is the runtime's own here; the file system knows the daemon's only. */
+  private ownFile(path: string): MemoryFile | undefined {
+    const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1]
+    return fd === undefined ? undefined : this.task.process.memory.get(Number(fd))
+  }
+
+  private appendTo(path: string, text: string): void {
+    const file = this.ownFile(path)
+    if (file === undefined) this.world.vfs.append(path, text)
+    else file.data = Buffer.concat([file.data, Buffer.from(text)])
+  }
+
+  private sendTerminal(socket: string): Effect.Effect<Pty, Errno> {
+    return this.task.sync(() => {
+      const { node } = this.world.vfs.paths.find(socket, { follow: true })
+      if (!(node instanceof SocketNode) || node.receive === undefined) throw new Errno("ECONNREFUSED")
+      const terminal = new Pty()
+      node.receive(terminal)
+      return terminal
+    })
+  }
+
   private readJson<A>(path: string): Effect.Effect<A, Errno> {
     return Effect.flatMap(
-      this.task.sync(() => this.world.vfs.readText(path)),
+      this.task.sync(() => {
+        const file = this.ownFile(path)
+        return file === undefined ? this.world.vfs.readText(path) : Buffer.from(file.data).toString()
+      }),
       (text) => {
         try {
           return Effect.succeed(JSON.parse(text) as A)

@@ -9,6 +9,7 @@ import { Pipe, PipeEnd } from "../Pipe.ts"
 import type { Location } from "../Paths.ts"
 import type { Program, Task } from "../Program.ts"
 import { signals, type Process } from "../ProcessTable.ts"
+import { Listener } from "../Wire.ts"
 import type { World } from "../World.ts"
 
 export interface Surroundings {
@@ -176,7 +177,38 @@ const outOfMemory = (shell: Shell) =>
     return Effect.never
   })
 
+/** nc -l -p PORT -e PROGRAM: a program for each connection to 127.0.0.1. */
+const netcat = (shell: Shell, args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const { process, world } = shell.task
+    const after = (flag: string) => args[args.indexOf(flag) + 1] ?? ""
+    const namespace = process.namespaces.get("net") ?? world.hostNamespace("net")
+    const listener = new Listener()
+    const listening = world.listeners.get(namespace) ?? new Map<string, Listener>()
+    const address = `127.0.0.1:${after("-p")}`
+    if (listening.has(address)) return yield* Effect.fail(new Errno("EADDRINUSE"))
+    world.listeners.set(namespace, listening.set(address, listener))
+    process.ended.add(() => {
+      listener.close()
+      listening.delete(address)
+    })
+    for (;;) {
+      const { incoming, outgoing } = yield* listener.accept
+      const fds = new Map([
+        [0, incoming],
+        [1, outgoing]
+      ])
+      shell.task.fork((task) => command({ ...shell, task, jobs: [] }, [after("-e")]), { fds })
+      incoming.close()
+      outgoing.close()
+    }
+  })
+
 const builtins: Readonly<Record<string, Builtin>> = {
+  nc: netcat,
+  line: (shell) =>
+    Effect.flatMap(shell.task.read(0), (chunk) => Effect.as(shell.task.write(1, chunk ?? new Uint8Array(0)), 0)),
+  stty: (shell) => Effect.as(say(shell, 1, `${shell.task.process.terminal?.size ?? "not a terminal"}\n`), 0),
   true: () => Effect.succeed(0),
   false: () => Effect.succeed(1),
   ":": () => Effect.succeed(0),
