@@ -37,10 +37,11 @@ const mounts = Effect.fnUntraced(function* (target: Target) {
   const text = yield* (yield* Files).readText(`${procOf(target)}/mountinfo`)
   const own = isBelow([...target.profile.paths, "/run/netns", "/run/utsns", "/run/ipcns", "/run/userns"])
   const isOwn = Option.isSome(target.holder) ? () => true : own
+  const isLasting = matchesAny(target.profile.lastingMounts)
   const entries = text.split("\n").flatMap((line) => {
     const [before, after] = line.split(" - ")
     const place = before?.split(" ")[4]
-    if (place === undefined || after === undefined || !isOwn(place)) return []
+    if (place === undefined || after === undefined || !isOwn(place) || isLasting(place)) return []
     const [type = "", source = ""] = after.split(" ")
     return [{ place, type, source }]
   })

@@ -50,6 +50,8 @@ export const Profile = Schema.Struct({
   paths: List(),
   /** Regular expressions on paths: what stays there, and what is below it, is meant to stay. */
   lasting: List(),
+  /** The same for places where something is mounted. */
+  lastingMounts: List(),
   /** A regular expression on names of links that are the target's, where it shares the host's network. */
   links: withDefault(Schema.String, "^(veth|cni)"),
   /** Pods' cgroups are made below it. */
@@ -93,7 +95,12 @@ const isPattern = (text: string): boolean =>
 
 const problemsOf = (profile: Profile): ReadonlyArray<string> => [
   ...profile.known.filter(({ rule }) => !isRule(rule)).map(({ rule }) => `known: there is no rule ${rule}`),
-  ...[...profile.lasting, profile.links, ...profile.known.flatMap(({ matching }) => matching ?? [])]
+  ...[
+    ...profile.lasting,
+    ...profile.lastingMounts,
+    profile.links,
+    ...profile.known.flatMap(({ matching }) => matching ?? [])
+  ]
     .filter((pattern) => !isPattern(pattern))
     .map((pattern) => `${JSON.stringify(pattern)} is no regular expression`),
   ...[profile.endpoint, profile.imageEndpoint ?? profile.endpoint]

@@ -101,11 +101,14 @@ const scenarios = ({ operations, length, canKill }: DrawOptions): fc.Arbitrary<R
     )
     .chain(([kept, all]) => {
       const chosen = [...needed, ...optional.filter((_, index) => all || kept[index] === true)]
-      return fc.array(stepOf(chosen.length > 0 ? chosen : operations, canKill), {
+      // What comes later has an object from the first step on.
+      const begin = needed.map((operation) => callOf(operation).map((call): Step => ({ calls: [call] })))
+      const rest = fc.array(stepOf(chosen.length > 0 ? chosen : operations, canKill), {
         minLength: Math.min(length, 8),
         maxLength: length,
         size: "max"
       })
+      return fc.tuple(fc.tuple(...begin), rest).map(([first, steps]) => [...first, ...steps])
     })
 }
 

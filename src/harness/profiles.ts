@@ -14,6 +14,8 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     endpoint: "unix:///var/run/crio/crio.sock",
     paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni"],
     lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/overlay/[0-9a-f]{64}$", "/overlay/l$", "/overlay-images$"],
+    // The store binds it over itself before its first mount, as containers/storage does.
+    lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },
     images,
     capabilities: ["hostPorts", "sharedPid"]
