@@ -40,6 +40,8 @@ interface Found {
   readonly pods?: ReadonlyArray<PodRecord>
   readonly containers?: ReadonlyArray<ContainerRecord>
   readonly damaged?: ReadonlyArray<DamagedRecord>
+  /** Layers in the store: id and its owner's metadata. */
+  readonly stored?: ReadonlyArray<readonly [id: string, metadata: string]>
 }
 
 /** A host on which the daemon starts, with what its records say. */
@@ -100,7 +102,16 @@ const makeWorld = (found: Found) => {
     }),
     Layer.mock(CgroupLimits, { write: (cgroup, values) => note(`limits ${cgroup} ${JSON.stringify(values)}`) }),
     Layer.mock(ContainerStore, {
-      list: Effect.succeed([]),
+      list: Effect.succeed(
+        (found.stored ?? []).map(([id, metadata]) => ({
+          id,
+          metadata,
+          names: [],
+          imageId: "",
+          layerId: "",
+          createdMs: 0
+        }))
+      ),
       directory: (id) => `/store/${id}`,
       runDirectory: (id) => `/run/${id}`,
       mountpoint: "/store",
@@ -341,6 +352,24 @@ describe("recovery", () => {
         })
       )
     }
+  )
+
+  it.effect("a damaged record of a container is given back with the images that were mounted for it", () =>
+    recovering(
+      {
+        damaged: [{ kind: "containers", id: containerId, path: "/var/c.json", reason: "cut off" }],
+        stored: [
+          ["e".repeat(64), JSON.stringify({ "volume-of": containerId })],
+          ["f".repeat(64), JSON.stringify({ "volume-of": "another" })],
+          ["d".repeat(64), "not JSON"]
+        ]
+      },
+      ({ done }) =>
+        Effect.sync(() => {
+          assert.includeMembers(done, ["layer cccc", "layer eeee", "aside /var/c.json"])
+          assert.notIncludeMembers(done, ["layer ffff", "layer dddd"])
+        })
+    )
   )
 
   it.effect("one object that cannot be looked at keeps its record; the others are served", () =>
