@@ -7,7 +7,8 @@ import { once } from "node:events"
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import { makeBusyboxImage } from "./busyboxImage.ts"
+import { writeBusyboxRootfs, writeFileIn } from "./busyboxImage.ts"
+import { writeLayout } from "./imageLayout.ts"
 
 const top = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
 
@@ -15,6 +16,9 @@ const top = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
 const registryPort = 25_500
 const registry = `127.0.0.1:${registryPort}`
 const images = { main: `${registry}/busybox:1`, spare: `${registry}/spare:1` }
+/** Runs until it is killed: for runtimes that keep a process in each pod. */
+const pauseImage = `${registry}/pause:1`
+const programs = { busybox: ["sh"], spare: ["sh"], pause: ["sleep", "100000"] }
 
 const registryConfig = (data: string, port: number) => `version: 0.1
 log: { level: warn, accesslog: { disabled: true } }
@@ -28,7 +32,18 @@ const answers = (port: number): Promise<boolean> =>
     () => false
   )
 
-/** Fills a registry's directory with two images of this machine's busybox. */
+const makeImage = (directory: string, name: string, command: ReadonlyArray<string>): void => {
+  const rootfs = `${directory}.rootfs`
+  mkdirSync(rootfs, { mode: 0o755 })
+  writeBusyboxRootfs(rootfs)
+  writeFileIn(rootfs, "/etc/image", `${name}\n`)
+  const layout = writeLayout(directory)
+  const config = { Env: ["PATH=/bin"], Cmd: command, WorkingDir: "/" }
+  layout.addImage({ name: `${name}:1`, layers: [layout.addLayer(rootfs)], config })
+  rmSync(rootfs, { recursive: true, force: true })
+}
+
+/** Fills a registry's directory with images of this machine's busybox. */
 const fillRegistry = async (directory: string, port: number): Promise<void> => {
   const unfinished = `${directory}/registry.${process.pid}`
   rmSync(unfinished, { recursive: true, force: true })
@@ -41,9 +56,9 @@ const fillRegistry = async (directory: string, port: number): Promise<void> => {
       if (tries === 100 || child.exitCode !== null) throw new Error("docker-registry does not answer")
       await sleep(50)
     }
-    for (const name of ["busybox", "spare"]) {
+    for (const [name, command] of Object.entries(programs)) {
       const layout = `${unfinished}.layout`
-      makeBusyboxImage({ directory: layout, page: `${name}\n`, name: `${name}:1` })
+      makeImage(layout, name, command)
       const options = ["-q", "--insecure-policy", "--dest-tls-verify=false", "--preserve-digests"]
       execFileSync("skopeo", ["copy", ...options, `oci:${layout}`, `docker://127.0.0.1:${port}/${name}:1`])
       rmSync(layout, { recursive: true, force: true })
@@ -113,7 +128,7 @@ clean_shutdown_file = "\${dir}/clean.shutdown"
 [crio.api]
 listen = "\${dir}/cricket.sock"
 [crio.image]
-pause_image = "${images.main}"
+pause_image = "${pauseImage}"
 pause_command = "/bin/sleep 100000"
 [crio.runtime]
 default_runtime = "${runtime}"
@@ -163,7 +178,7 @@ state = "\${dir}/run"
 [grpc]
 address = "\${dir}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "${images.main}"
+sandbox_image = "${pauseImage}"
 restrict_oom_score_adj = true
 stream_server_port = "0"
 [plugins."io.containerd.grpc.v1.cri".cni]
