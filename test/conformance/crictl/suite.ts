@@ -12,6 +12,7 @@ import { lifeOfPods } from "./pods.ts"
 import { limitsOfContainers } from "./resources.ts"
 import { restartOfTheDaemon } from "./restart.ts"
 import { streamsOfContainers } from "./streams.ts"
+import { statisticsOfPods } from "./stats.ts"
 import { openSite, type Site } from "./support/Site.ts"
 import { userNamespaces } from "./userNamespaces.ts"
 
@@ -42,6 +43,7 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     userNamespaces(site, runtime)
     networkOfPods(site)
     streamsOfContainers(site, 29_000 + network)
+    statisticsOfPods(site)
     restartOfTheDaemon(site)
 
     it("leaves nothing on the host when its pods and its daemon have gone", async () => {

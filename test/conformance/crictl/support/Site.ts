@@ -28,7 +28,8 @@ export const names = {
   nginx: "docker.io/library/nginx:1",
   app: "quay.io/example/app:2",
   pause: "registry.k8s.io/pause:3.10.1",
-  assets: "quay.io/example/assets:1"
+  assets: "quay.io/example/assets:1",
+  tower: "quay.io/example/tower:127"
 }
 
 export const credentials = { username: "robot", password: "pass:wörd" }
@@ -96,6 +97,7 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
   await push(plain, images.nginx.directory, "hub/library/nginx:1")
   await push(plain, images.app.directory, "quay/example/app:2")
   await push(plain, images.assets.directory, "quay/example/assets:1")
+  await push(plain, images.tower.directory, "quay/example/tower:127")
   await push(guarded, images.busybox.directory, "private/team/busybox:1")
 
   const registry = (prefix: string, location: string, insecure: boolean) =>
@@ -118,6 +120,8 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
         "--log-level",
         "debug",
         "--enable-pod-events",
+        "--included-pod-metrics",
+        "all",
         "--cdi-spec-dirs",
         cdi,
         "--hooks-dir",
