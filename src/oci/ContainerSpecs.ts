@@ -147,12 +147,17 @@ export class ContainerSpecs extends Context.Service<
           )
           const podMounts = podFileMounts(request.podFiles, (security?.readonlyRootfs ?? false) || settings.read_only)
 
-          const { devices, rules } = yield* resolveDevices({
+          const {
+            devices,
+            rules,
+            mounts: deviceMounts
+          } = yield* resolveDevices({
             containerId: id,
             requested: config.devices,
             additional: settings.additional_devices,
             allOfHost: privileged && !handler.options.privileged_without_host_devices,
-            owner: settings.device_ownership_from_security_context ? { uid: user.uid, gid: user.gid } : undefined
+            owner: settings.device_ownership_from_security_context ? { uid: user.uid, gid: user.gid } : undefined,
+            inUserNamespace: namespaces.user !== undefined
           })
 
           const granted = yield* orFail(
@@ -187,7 +192,7 @@ export class ContainerSpecs extends Context.Service<
               namespaces,
               user,
               capabilities: granted,
-              mounts: [...volumes, ...podMounts, ...requested],
+              mounts: [...volumes, ...podMounts, ...deviceMounts, ...requested],
               sharedMemory: request.podFiles.sharedMemory,
               devices,
               deviceRules: rules,

@@ -205,6 +205,35 @@ describe("devices", () => {
       assert.deepStrictEqual(yield* paths(true), [])
     })
   )
+  it.effect("in a user namespace those that are everybody's are the host's own", () =>
+    Effect.gen(function* () {
+      const range = [{ containerId: 0, hostId: 70_000, length: 65_536 }]
+      const user = { path: "/user", ids: { uids: range, gids: range } }
+      const own = { ...character, specialDevice: 0xe200, mode: 0o660 }
+      const { spec } = yield* make({
+        host: { files: { ...files(), "/dev/dri/card0": own } },
+        namespaces: { ...request.namespaces, user },
+        config: config({ devices: [device("/dev/dri", "/gpu", "r")] })
+      })
+      assert.deepStrictEqual(
+        spec.linux.devices.map(({ path, fileMode }) => [path, fileMode]),
+        [["/gpu/card0", 0o660]]
+      )
+      assert.deepInclude(spec.mounts, {
+        destination: "/gpu/card1",
+        type: "bind",
+        source: "/dev/dri/card1",
+        options: ["rbind", "rw", "rprivate", "nosuid", "noexec"]
+      })
+      assert.deepInclude(spec.linux.resources.devices ?? [], {
+        allow: true,
+        type: "c",
+        major: 226,
+        minor: 1,
+        access: "r"
+      })
+    })
+  )
   it.effect("additional_devices, ownership, and what is no device", () =>
     Effect.gen(function* () {
       const { spec } = yield* make({

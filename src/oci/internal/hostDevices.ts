@@ -4,7 +4,7 @@ import { posix } from "node:path"
 import type { Device as CriDevice } from "../../gen/runtime/v1/api.ts"
 import { Files } from "../../linux/Files.ts"
 import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
-import type { Device, DeviceRule } from "../../model/RuntimeSpec.ts"
+import type { Device, DeviceRule, Mount } from "../../model/RuntimeSpec.ts"
 import { SpecHostError } from "../OciError.ts"
 import {
   configuredDevice,
@@ -16,6 +16,7 @@ import {
   isOwnToContainers
 } from "../spec/devices.ts"
 import { invalid, orFail } from "../spec/fault.ts"
+import { bind } from "../spec/mounts.ts"
 
 export interface DeviceInput {
   readonly containerId: string
@@ -26,11 +27,20 @@ export interface DeviceInput {
   readonly allOfHost: boolean
   /** Set when devices belong to the container's user (device_ownership_from_security_context). */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined
+  /** The container has a user namespace, in which nobody can make devices. */
+  readonly inUserNamespace: boolean
 }
 
 export interface ContainerDevices {
   readonly devices: ReadonlyArray<Device>
   readonly rules: ReadonlyArray<DeviceRule>
+  /** Devices that are the host's own files. */
+  readonly mounts: ReadonlyArray<Mount>
+}
+
+interface FoundDevice extends Pick<Device, "path"> {
+  readonly device: Device
+  readonly hostPath: string
 }
 
 /** Directories below /dev are few and shallow (/dev/disk/by-path); a deeper one is not a directory of devices. */
@@ -41,13 +51,13 @@ const collect: (
   hostPath: string,
   containerPath: string,
   depth: number
-) => Effect.Effect<ReadonlyArray<Device>, LinuxError, Files> = Effect.fnUntraced(
+) => Effect.Effect<ReadonlyArray<FoundDevice>, LinuxError, Files> = Effect.fnUntraced(
   function* (hostPath, containerPath, depth) {
     const files = yield* Files
     const stat = yield* files.lstat(hostPath)
     if (stat.kind !== "directory") {
-      const node = deviceNode(containerPath, stat)
-      return node === undefined ? [] : [node]
+      const device = deviceNode(containerPath, stat)
+      return device === undefined ? [] : [{ path: containerPath, device, hostPath }]
     }
     if (depth >= deepest) return []
     const names = (yield* files.readDirectory(hostPath)).filter(
@@ -76,6 +86,12 @@ const resolveRequest = Effect.fnUntraced(function* (containerId: string, request
       )
 })
 
+/**
+ * In a user namespace runtimes make devices on the host's side and bind them, with modes that their umask cuts (crun
+ * 1.8). What everybody may read and write has to stay so for users other than root: there the host's own file serves.
+ */
+const isForAll = ({ device }: FoundDevice) => (device.fileMode & 0o006) === 0o006
+
 export const resolveDevices = Effect.fnUntraced(function* (input: DeviceInput) {
   const { containerId, owner } = input
   const requests = yield* orFail(
@@ -89,12 +105,18 @@ export const resolveDevices = Effect.fnUntraced(function* (input: DeviceInput) {
       )
     : []
   const asked = yield* Effect.forEach(requests, (request) =>
-    Effect.map(resolveRequest(containerId, request), (devices) =>
-      devices.map((device) => ({ device: { ...device, ...owner }, rule: deviceRule(device, request.permissions) }))
+    Effect.map(resolveRequest(containerId, request), (found) =>
+      found.map(({ device, hostPath }) => ({
+        found: { path: device.path, device: { ...device, ...owner }, hostPath },
+        rule: deviceRule(device, request.permissions)
+      }))
     )
   )
+  const all = distinctDevices([...host, ...asked.flat().map(({ found }) => found)])
+  const bound = input.inUserNamespace ? all.filter(isForAll) : []
   return {
-    devices: distinctDevices([...host, ...asked.flat().map(({ device }) => device)]),
-    rules: asked.flat().map(({ rule }) => rule)
+    devices: all.filter((found) => !bound.includes(found)).map(({ device }) => device),
+    rules: asked.flat().map(({ rule }) => rule),
+    mounts: bound.map(({ device, hostPath }) => bind(hostPath, device.path, ["rw", "rprivate", "nosuid", "noexec"]))
   } satisfies ContainerDevices
 })

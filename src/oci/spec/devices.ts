@@ -70,7 +70,7 @@ export const deviceRules = (privileged: boolean, allowed: ReadonlyArray<DeviceRu
   privileged ? [{ allow: true, access: "rwm" }] : [{ allow: false, access: "rwm" }, ...allowed]
 
 /** The later of two devices of one path counts. */
-export const distinctDevices = (devices: ReadonlyArray<Device>): ReadonlyArray<Device> =>
+export const distinctDevices = <D extends Pick<Device, "path">>(devices: ReadonlyArray<D>): ReadonlyArray<D> =>
   Array.from(new Map(devices.map((device) => [device.path, device])).values())
 
 /** Entries of the host's /dev that are not devices of the host but of a terminal, a container or a process. */

@@ -73,7 +73,10 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
       const linux = { ...(request["linux"] as Request), sysctls }
       const { podId, containerId } = await startOne(
         { ...request, linux, dns_config: { servers: ["192.0.2.53"] } },
-        container("main", "id -u; cat /proc/self/uid_map; exec sleep 1000", { mounts })
+        container("main", "id -u; cat /proc/self/uid_map; exec sleep 1000", {
+          mounts,
+          devices: [{ host_path: "/dev/zero", container_path: "/dev/other", permissions: "rw" }]
+        })
       )
       const log = await eventually("it writes", () => crictl.ok("logs", containerId).then((text) => text || undefined))
       assert.match(log, /^0\n +0 +70000 +65536$/)
@@ -96,11 +99,14 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
         containerId,
         `set -e; echo made > /made; cat /bin/sh > /bin/copy; chown 7:8 /made; echo more >> /etc/hostname
          echo from the pod > /volume/of-pod; touch /dev/shm/mine; echo > /dev/null; head -c 1 /dev/urandom | wc -c
+         stat -c '%a %F' /dev/other; head -c 2 /dev/other | wc -c
          cat /etc/resolv.conf /volume/of-root; cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_forward
          hostname; cat /proc/self/gid_map | tr -s ' '`
       )
       assert.deepStrictEqual(written.split("\n"), [
         "1",
+        "666 character special file",
+        "2",
         "nameserver 192.0.2.53",
         "from the host",
         "1",
