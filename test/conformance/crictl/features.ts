@@ -292,6 +292,22 @@ devices:
       await crictl.ok("rmp", "--force", own.podId, shared.podId, options.podId)
     })
 
+    it("an image of 127 layers runs, and is read as a volume", async () => {
+      const { crictl } = site()
+      await crictl.ok("pull", names.tower)
+      const image = { image: names.tower, user_specified_image: names.tower }
+      const { podId, containerId } = await running("tower", {
+        image,
+        mounts: [{ container_path: "/volume", readonly: true, image, image_sub_path: "tower" }]
+      })
+      assert.strictEqual(
+        await crictl.exec(containerId, "cat /top; ls /tower | wc -l; ls /volume | wc -l; echo mine >/top && cat /top"),
+        "125\n126\n126\nmine"
+      )
+      await crictl.ok("rmp", "--force", podId)
+      await crictl.ok("rmi", names.tower)
+    })
+
     it("one image from two registries is one id, wherever it is told", async () => {
       const { crictl, images, secret, pod, container } = site()
       const creds = `${credentials.username}:${credentials.password}`

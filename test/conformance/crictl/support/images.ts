@@ -144,6 +144,16 @@ const assetsTars = (): readonly [Buffer, Buffer] => [
   })
 ]
 
+/** With the base as many layers as image builders stack: each has a file of its own and one that the next replaces. */
+const towerTars = (): ReadonlyArray<ImageLayer> =>
+  Array.from({ length: 126 }, (_, index) => ({
+    compression: "none",
+    tar: tarOf((root) => {
+      put(root, `tower/${index}`, "")
+      put(root, "top", `${index}\n`)
+    })
+  }))
+
 /** A pid 1 that reaps what is left to it, as pause does. */
 const pauseTar = (): Buffer =>
   tarOf((root) => {
@@ -158,7 +168,7 @@ export interface Layout {
   readonly digest: string
 }
 
-export type ImageName = "busybox" | "nginx" | "app" | "pause" | "assets"
+export type ImageName = "busybox" | "nginx" | "app" | "pause" | "assets" | "tower"
 
 export const makeImages = (directory: string, page: string): Readonly<Record<ImageName, Layout>> => {
   const base: ImageLayer = { tar: busyboxTar(`${directory}/base`, page), compression: "gzip" }
@@ -190,6 +200,7 @@ export const makeImages = (directory: string, page: string): Readonly<Record<Ima
       layers: assetsTars().map((tar) => ({ tar, compression: "gzip" as const })),
       config: {}
     }),
+    tower: layout("tower", { layers: [base, ...towerTars()], config: { Env: path } }),
     pause: layout("pause", {
       layers: [base, { tar: pauseTar(), compression: "gzip" }],
       config: { Env: path, Entrypoint: ["/pause"] }
