@@ -1,14 +1,12 @@
 /** The SPDY side of the streaming server with client-go as its peer; the processes behind it are made up. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process"
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
-import { fileURLToPath } from "node:url"
-import { goPath } from "../../../scripts/lib/goTools.mjs"
 import { spdyPortForward } from "../../../src/streaming/spdy/portForward.ts"
 import { spdyRemoteCommand } from "../../../src/streaming/spdy/remoteCommand.ts"
 import type {
@@ -20,6 +18,7 @@ import type {
 } from "../../../src/streaming/Session.ts"
 import type { ConnectionLost } from "../../../src/streaming/StreamingError.ts"
 import { makeByteConnection } from "../../../src/streaming/transport/byteConnection.ts"
+import { buildSpdyClient } from "./spdyClient.ts"
 
 const mib = 1024 * 1024
 
@@ -28,11 +27,7 @@ let client = ""
 
 beforeAll(() => {
   directory = mkdtempSync(`${tmpdir()}/spdy-client-`)
-  client = `${directory}/client`
-  const source = fileURLToPath(new URL("spdyClient/main.go", import.meta.url))
-  // Its dependencies are those of the pinned conformance tools.
-  const cwd = fileURLToPath(new URL("../../conformance/tools", import.meta.url))
-  execFileSync(goPath(), ["build", "-o", client, source], { cwd })
+  client = buildSpdyClient(directory)
 })
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
