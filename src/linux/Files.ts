@@ -117,6 +117,8 @@ export class Files extends Context.Service<
     /** Real path with every link resolved. */
     readonly realPath: (path: string) => Effect.Effect<string, LinuxError>
     readonly removeFile: (path: string) => Effect.Effect<void, LinuxError>
+    /** Removes a file of a tmpfs on the calling thread: there that is done before another one woke up. Succeeds when it is gone. */
+    readonly removeVolatile: (path: string) => Effect.Effect<void, LinuxError>
     readonly removeDirectory: (path: string) => Effect.Effect<void, LinuxError>
     /** Removes a tree: never follows a link, never crosses into another mount (EBUSY there), succeeds when it is gone. */
     readonly removeTree: (path: string) => Effect.Effect<void, LinuxError>

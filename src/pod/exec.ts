@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { Files } from "../linux/Files.ts"
 import { generateId } from "../model/Id.ts"
-import { decodeProcess } from "../model/RuntimeSpec.ts"
+import { decodeProcess, type Process } from "../model/RuntimeSpec.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { execProcess } from "../oci/spec/execProcess.ts"
@@ -35,21 +35,33 @@ export const checkRunning = Effect.fn("checkRunning")(function* (containerId: st
   return yield* new WrongState({ object: `container ${id}`, action: "exec in", reason: `it is ${state._tag}` })
 })
 
-/** The container's own process, as its specification has it, with another command. */
-const planExec = Effect.fnUntraced(function* (
-  { id, bundle, handler }: ContainerRecord,
-  request: Pick<TerminalCommand, "command" | "terminal" | "size">
-) {
+/** By record: a container's specification never changes, and reading it takes longer than all else of an exec. */
+const processes = new WeakMap<ContainerRecord, Process>()
+
+const processOf = Effect.fnUntraced(function* (container: ContainerRecord) {
+  const known = processes.get(container)
+  if (known !== undefined) return known
+  const { id, bundle } = container
   const text = yield* (yield* Files).readText(`${bundle}/config.json`)
-  const container = yield* Effect.fromResult(decodeProcess(text)).pipe(
+  const process = yield* Effect.fromResult(decodeProcess(text)).pipe(
     Effect.mapError(({ message }) => {
       const reason = `its specification ${bundle}/config.json cannot be read: ${message}`
       return new WrongState({ object: `container ${id}`, action: "exec in", reason })
     })
   )
+  processes.set(container, process)
+  return process
+})
+
+/** The container's own process with another command. */
+const planExec = Effect.fnUntraced(function* (
+  record: ContainerRecord,
+  request: Pick<TerminalCommand, "command" | "terminal" | "size">
+) {
+  const container = yield* processOf(record)
   const execId = yield* generateId
-  const process = yield* orFail(id, execProcess({ ...request, container, execId }))
-  return { handler: yield* (yield* RuntimeHandlers).get(handler), process, execId }
+  const process = yield* orFail(record.id, execProcess({ ...request, container, execId }))
+  return { handler: yield* (yield* RuntimeHandlers).get(record.handler), process, execId }
 })
 
 const nameOf = ({ command }: ContainerCommand, id: string) => `exec ${JSON.stringify(command[0])} in container ${id}`

@@ -71,6 +71,7 @@ export const fakeLinux = (host: FakeHost) => {
     makeDirectory,
     makeDirectoryInRoot: (root, path) => makeDirectory(root + path),
     removeTree: (path) => Effect.sync(() => void delete host.files[path]),
+    removeVolatile: (path) => Effect.sync(() => void delete host.files[path]),
     removeFile: (path) => Effect.sync(() => void delete host.files[path]),
     open: (path) =>
       Effect.succeed({

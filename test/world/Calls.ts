@@ -75,6 +75,7 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Files.readLink": ["EIO"],
   "Files.realPath": ["EIO"],
   "Files.removeFile": ["EIO", "EBUSY"],
+  "Files.removeVolatile": ["EIO", "EBUSY"],
   "Files.removeDirectory": ["EBUSY", "EIO"],
   "Files.removeTree": ["EBUSY", "EIO"],
   "Files.stat": ["EIO"],

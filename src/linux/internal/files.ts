@@ -1,6 +1,6 @@
 /** Files on the real host, by node:fs where that is enough and by the C library where the path is not to be trusted. */
 import { Effect } from "effect"
-import { constants, type Dirent, fstatSync, type Stats } from "node:fs"
+import { constants, type Dirent, fstatSync, type Stats, unlinkSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import { posix } from "node:path"
 import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
@@ -215,6 +215,14 @@ export const makeFiles = (): Files["Service"] => {
     readLink: Effect.fn("Files.readLink")((path: string) => attempt("readlink", path, () => fs.readlink(path))),
     realPath: Effect.fn("Files.realPath")((path: string) => attempt("realpath", path, () => fs.realpath(path))),
     removeFile: Effect.fn("Files.removeFile")((path: string) => attempt("unlink", path, () => fs.unlink(path))),
+    removeVolatile: (path: string) =>
+      attemptSync("unlink", path, () => {
+        try {
+          unlinkSync(path)
+        } catch (error) {
+          if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) throw error
+        }
+      }),
     removeDirectory: Effect.fn("Files.removeDirectory")((path: string) => attempt("rmdir", path, () => fs.rmdir(path))),
     removeTree: Effect.fn("Files.removeTree")((path: string) =>
       attemptSteps("remove", path, (signal) => removeTree(path, signal))

@@ -21,7 +21,8 @@ const AF_INET6 = 10
 const SOCK_STREAM = 1
 const SOCK_SEQPACKET = 5
 
-const errno = () => new NativeError("", load().koffi.errno())
+const EINTR = 4
+const EAGAIN = 11
 
 /** A call on a non-blocking descriptor: undefined when it would have to wait. */
 const immediate = (name: string, signature: string) => {
@@ -30,9 +31,9 @@ const immediate = (name: string, signature: string) => {
     for (;;) {
       const result = Number(bound()(fd, bytes, bytes.length))
       if (result >= 0) return result
-      const { code } = errno()
-      if (code === "EAGAIN") return undefined
-      if (code !== "EINTR") throw new NativeError(name, load().koffi.errno())
+      const errno = load().koffi.errno()
+      if (errno === EAGAIN) return undefined
+      if (errno !== EINTR) throw new NativeError(name, errno)
     }
   }
 }

@@ -35,7 +35,7 @@ export const makeOutlet = (fd: Fd, subject: string): Outlet => {
     if (taken || descriptor.use(() => true) === undefined) return false
     return (taken = true)
   }
-  const spent = Effect.fail(refuse("read", subject, "EBADF", "was read or closed before"))
+  const spent = Effect.suspend(() => Effect.fail(refuse("read", subject, "EBADF", "was read or closed before")))
   return {
     // Who stops reading has read enough: the writer learns it by SIGPIPE.
     stream: Stream.suspend(() =>

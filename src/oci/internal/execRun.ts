@@ -115,8 +115,7 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
     let ended = false
     yield* failed(prepare)
     yield* Effect.addFinalizer(() =>
-      files.removeFile(pidFile).pipe(
-        Effect.catchIf(isGone, () => Effect.void),
+      files.removeVolatile(pidFile).pipe(
         Effect.retry(removal),
         Effect.catch((error) => Effect.logWarning(`exec in container ${containerId}: its file stays`, error))
       )

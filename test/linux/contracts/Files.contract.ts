@@ -221,6 +221,17 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
           assert.strictEqual(yield* codeOf(files.readDirectoryEntries(`${dir}/none`)), "ENOENT")
           assert.strictEqual(yield* codeOf(files.readDirectoryEntries(`${dir}/b`)), "ENOTDIR")
         }))
+      test("removeVolatile succeeds when the file is gone, and wants a file", (dir) =>
+        Effect.gen(function* () {
+          const files = yield* Files
+          yield* put(`${dir}/a`, "")
+          yield* files.removeVolatile(`${dir}/a`)
+          yield* files.removeVolatile(`${dir}/a`)
+          yield* files.removeVolatile(`${dir}/none/a`)
+          assert.deepStrictEqual(yield* files.readDirectory(dir), [])
+          yield* files.makeDirectory(`${dir}/b`)
+          assert.strictEqual(yield* codeOf(files.removeVolatile(`${dir}/b`)), "EISDIR")
+        }))
       test("removeDirectory wants it empty, removeFile wants a file", (dir) =>
         Effect.gen(function* () {
           const files = yield* Files

@@ -127,6 +127,10 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
     readLink: (path) => call("readLink", path, () => vfs().readLink(path)),
     realPath: (path) => call("realPath", path, () => vfs().realPath(path)),
     removeFile: (path) => call("removeFile", path, () => vfs().removeFile(path)),
+    removeVolatile: (path) =>
+      call("removeVolatile", path, () => {
+        if (vfs().exists(path)) vfs().removeFile(path)
+      }),
     removeDirectory: (path) => call("removeDirectory", path, () => vfs().removeDirectory(path)),
     removeTree: (path) => removeTree(path),
     stat: (path) => call("stat", path, () => vfs().stat(path, true)),
