@@ -109,7 +109,15 @@ pause_command = "/bin/sleep 100000"
     }
   }
 
-  async runPod(options: { readonly shared?: boolean; readonly uid?: string; readonly signal?: AbortSignal } = {}) {
+  async runPod(
+    options: {
+      readonly shared?: boolean
+      readonly uid?: string
+      readonly signal?: AbortSignal
+      readonly deadlineMs?: number
+      readonly handler?: string
+    } = {}
+  ) {
     const uid = options.uid ?? `uid-${++this.pods}`
     const logDirectory = `${this.place.logs}/${uid}`
     mkdirSync(logDirectory, { recursive: true })
@@ -121,8 +129,11 @@ pause_command = "/bin/sleep 100000"
       linux: { securityContext: { namespaceOptions: options.shared === true ? sharedProcesses : ownNamespaces } }
     }
     const { podSandboxId } = await this.client.runPodSandbox(
-      { config, runtimeHandler: "wrapped" },
-      options.signal === undefined ? {} : { signal: options.signal }
+      { config, runtimeHandler: options.handler ?? "wrapped" },
+      {
+        ...(options.signal !== undefined && { signal: options.signal }),
+        ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs })
+      }
     )
     return podSandboxId
   }
