@@ -83,6 +83,8 @@ const logCuts = Effect.fnUntraced(function* (facts: HostFactsShape, knownCapabil
       `the daemon lacks CAP_SYS_RESOURCE: containers' oom_score_adj is not set below ${facts.oomScoreAdj} and their resource limits are capped at the daemon's own`
     )
   }
+  if (facts.cgroupVersion === 1) yield* Effect.logInfo("cgroup v1: what pods say of files of cgroup v2 has no effect")
+  if (!facts.hugepages) yield* Effect.logInfo("no hugetlb controller: limits of huge pages have no effect")
   if (!facts.seccomp) yield* Effect.logWarning("the kernel has no seccomp: containers run without a system call filter")
 })
 

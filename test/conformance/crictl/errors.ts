@@ -12,7 +12,7 @@ export const errorsAsKubeletReadsThem = (site: () => Site) =>
     })
 
     it("NotFound for what is not there, and success where gone is what was asked for", async () => {
-      const { crictl, pod, container, startOne } = site()
+      const { crictl, client, pod, container, startOne } = site()
       const { podId, containerId } = await startOne(pod("gone"), container("main", "exec sleep 1000"))
       await crictl.ok("rm", "--force", containerId)
       await crictl.ok("rmp", "--force", podId)
@@ -26,6 +26,22 @@ export const errorsAsKubeletReadsThem = (site: () => Site) =>
         assert.match(await crictl.fails("exec", "-s", container_, "true"), /code = NotFound/)
         assert.match(await crictl.fails("logs", "--reopen", container_), /code = NotFound/)
         assert.match(await crictl.createFails(pod_, container("main", "true"), pod("none")), /code = NotFound/)
+        const calls = client()
+        await calls.stopContainer({ containerId: container_, timeout: 1 })
+        await calls.removeContainer({ containerId: container_ })
+        await calls.stopPodSandbox({ podSandboxId: pod_ })
+        await calls.removePodSandbox({ podSandboxId: pod_ })
+        assert.deepStrictEqual((await calls.listContainers({ filter: { id: container_ } })).containers, [])
+        assert.deepStrictEqual((await calls.listPodSandbox({ filter: { id: pod_ } })).items, [])
+      }
+    })
+
+    it("an image that is not here is no error: not when asked for, and not when removed", async () => {
+      const calls = site().client()
+      for (const image of [nobody, "quay.io/example/none:1", `quay.io/example/none@sha256:${nobody}`]) {
+        assert.isNull((await calls.imageStatus({ image: { image } })).image)
+        await calls.removeImage({ image: { image } })
+        assert.deepStrictEqual((await calls.listImages({ filter: { image: { image } } })).images, [])
       }
     })
 
