@@ -13,6 +13,8 @@ export interface RuleCount {
 export interface Judge {
   /** Counts the rule as held, or fails with its violation; true unless it is a known deviation. */
   readonly hold: (rule: string, holds: boolean, details: () => string) => Effect.Effect<boolean, Violation>
+  /** Whether the violation would be a known deviation. */
+  readonly knows: (rule: string, details: string) => boolean
   readonly counts: () => ReadonlyMap<string, RuleCount>
 }
 
@@ -28,6 +30,7 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
     ...deviation,
     fits: (details: string) => deviation.matching === undefined || new RegExp(deviation.matching).test(details)
   }))
+  const deviationOf = (rule: string, text: string) => deviations.find((one) => one.rule === rule && one.fits(text))
   const countOf = (rule: string): Counted => {
     const count = counted.get(rule) ?? { held: 0, violated: 0, known: new Map() }
     counted.set(rule, count)
@@ -42,7 +45,7 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
           return Effect.succeed(true)
         }
         const text = details()
-        const deviation = deviations.find((one) => one.rule === rule && one.fits(text))
+        const deviation = deviationOf(rule, text)
         if (deviation === undefined) {
           count.violated++
           return Effect.fail(new Violation({ rule, details: text }))
@@ -52,6 +55,7 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
         count.known.set(deviation.reason, named)
         return Effect.succeed(false)
       }),
+    knows: (rule, details) => deviationOf(rule, details) !== undefined,
     counts: () =>
       new Map(
         [...counted].map(([rule, { held, violated, known }]) => [
@@ -64,4 +68,11 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
         ])
       )
   }
+}
+
+/** Looks on: nothing is a violation. For what compares targets with each other. */
+export const onlooker: Judge = {
+  hold: (_, holds) => Effect.succeed(holds),
+  knows: () => true,
+  counts: () => new Map()
 }

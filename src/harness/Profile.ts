@@ -111,7 +111,7 @@ const problemsOf = (profile: Profile): ReadonlyArray<string> => [
     : [])
 ]
 
-/** A profile from its JSON; `extends` names a built-in one of which it replaces whole fields. */
+/** A profile from its JSON; `extends` names a built-in one of which it replaces whole fields, and adds to what is `known`. */
 export const decodeProfile = (source: string, json: unknown): Result.Result<Profile, InvalidInput> => {
   const invalid = (...problems: ReadonlyArray<string>) => Result.fail(new InvalidInput({ source, problems }))
   if (!isRecord(json)) return invalid("a profile is a JSON object")
@@ -119,13 +119,9 @@ export const decodeProfile = (source: string, json: unknown): Result.Result<Prof
   if (base !== undefined && (typeof base !== "string" || !(base in builtInProfiles))) {
     return invalid(`extends: expected one of ${Object.keys(builtInProfiles).join(", ")}`)
   }
-  const decoded = decode(
-    { ...(base === undefined ? {} : builtInProfiles[base]), ...own },
-    {
-      errors: "all",
-      onExcessProperty: "error"
-    }
-  )
+  const inherited = base === undefined ? {} : builtInProfiles[base]
+  const known = [inherited?.["known"], own["known"]].flatMap((list) => list ?? [])
+  const decoded = decode({ ...inherited, ...own, known }, { errors: "all", onExcessProperty: "error" })
   if (Result.isFailure(decoded)) return invalid(...decoded.failure.message.split("\n"))
   const problems = problemsOf(decoded.success)
   return problems.length === 0 ? Result.succeed(decoded.success) : invalid(...problems)

@@ -3,6 +3,7 @@ import { Clock, Effect, Exit, Scope } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { TargetError, Violation } from "./HarnessError.ts"
 import { type Entry, execute, type Execution, makeExecution } from "./execute.ts"
+import { nameOf } from "./internal/requests.ts"
 import { type Judge, makeJudge } from "./Judge.ts"
 import { makeModel } from "./Model.ts"
 import type { Operation, Services, Site } from "./Operation.ts"
@@ -17,6 +18,8 @@ export interface RunnerOptions {
   /** Of the targets that are opened, one after the other. */
   readonly directory: string
   readonly environment: Readonly<Record<string, string>>
+  /** The profile's unless given. */
+  readonly judge?: Judge
 }
 
 /** What became of one scenario. */
@@ -24,6 +27,9 @@ export interface Result {
   readonly steps: ReadonlyArray<Step>
   readonly done: ReadonlySet<number>
   readonly log: ReadonlyArray<Entry>
+  readonly states: Execution["states"]
+  /** Names of objects by the ids that the target gave them. */
+  readonly names: ReadonlyMap<string, string>
   readonly kills: number
   readonly violation: Violation | undefined
   /** The target's name for itself. */
@@ -44,7 +50,7 @@ export const makeRunner = Effect.fnUntraced(function* (
   options: RunnerOptions
 ): Effect.fn.Return<Runner, never, Scope.Scope> {
   const operations = new Map(options.operations.map((operation) => [operation.name, operation]))
-  const judge = makeJudge(options.profile.known)
+  const judge = options.judge ?? makeJudge(options.profile.known)
   let opened: { readonly session: Session; readonly scope: Scope.Closeable } | undefined
   let count = 0
 
@@ -70,18 +76,15 @@ export const makeRunner = Effect.fnUntraced(function* (
     return session
   })
 
-  const runIn = (session: Session, steps: ReadonlyArray<Step>, execution: Execution, prefix: string) => {
-    const site: Site = { target: session.target, model: makeModel(prefix), judge }
-    return execute(site, operations, steps, execution).pipe(Effect.andThen(finish(session, site)))
-  }
-
   const run = Effect.fnUntraced(function* (
     steps: ReadonlyArray<Step>
   ): Effect.fn.Return<Result, TargetError | LinuxError, Services> {
     const session = yield* open
     const execution = makeExecution()
     const prefix = (yield* Clock.currentTimeMillis).toString(36)
-    const violation = yield* runIn(session, steps, execution, prefix).pipe(
+    const site: Site = { target: session.target, model: makeModel(prefix), judge }
+    const violation = yield* execute(site, operations, steps, execution).pipe(
+      Effect.andThen(finish(session, site)),
       Effect.as(undefined),
       Effect.catchTag("Violation", (violation) => Effect.succeed(violation)),
       // A read that the harness makes for itself is as good as one that a scenario asks for.
@@ -91,7 +94,9 @@ export const makeRunner = Effect.fnUntraced(function* (
     )
     const { log: daemonLog } = session.target
     if (violation !== undefined) yield* close
-    return { steps, done: execution.done, log: execution.log, kills: execution.kills, violation, daemonLog }
+    const objects = [...site.model.pods, ...site.model.containers]
+    const names = new Map(objects.map((object) => [object.id, nameOf(object)]))
+    return { steps, ...execution, names, violation, daemonLog }
   })
 
   return { judge, run, open, close }

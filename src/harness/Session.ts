@@ -19,7 +19,7 @@ import { openTarget, type Target, type TargetOptions } from "./Target.ts"
 export interface Session {
   readonly target: Target
   /** After the first pod: what a network and its plugins keep belongs to it. */
-  readonly baseline: HostState
+  baseline: HostState
 }
 
 /** A registry beside the target may need a second to listen. */
@@ -146,16 +146,17 @@ const checkLogs = Effect.fnUntraced(function* (site: Site) {
   }
 })
 
+/** Each by itself: one may be known, and the next one not. */
 const holdHost = Effect.fnUntraced(function* (judge: Judge, found: ReadonlyArray<Difference>) {
-  const byKind = Map.groupBy(found, ({ kind }) => kind)
+  for (const { kind, text } of found) {
+    yield* judge.hold(
+      `host.${kind}`,
+      false,
+      () => `${text}${found.length === 1 ? "" : ` (of ${found.length} differences)`}`
+    )
+  }
   for (const kind of hostRules) {
-    const list = byKind.get(kind) ?? []
-    const says = () =>
-      `${list.length} differ: ${list
-        .slice(0, 8)
-        .map(({ text }) => text)
-        .join("; ")}`
-    yield* judge.hold(`host.${kind}`, list.length === 0, says)
+    if (!found.some((one) => one.kind === kind)) yield* judge.hold(`host.${kind}`, true, () => "")
   }
 })
 
@@ -177,7 +178,7 @@ const removeLogs = Effect.fnUntraced(function* ({ model, target }: Site) {
   for (const { config } of model.pods) yield* Effect.ignore(files.removeTree(target.seen(config.logDirectory)))
 })
 
-/** After a scenario: everything is removed, and the host is as it was. Answers the differences that were seen last. */
+/** After a scenario: everything is removed, and the host is as it was. */
 export const finish = Effect.fn("finish")(function* (
   session: Session,
   site: Site
@@ -200,9 +201,20 @@ export const finish = Effect.fn("finish")(function* (
       .call("removeImage", { image: imageSpec(spare) })
       .pipe(Effect.catch(({ message }) => judge.hold("image.remove", false, () => `in clean-up: ${message}`)))
   }
-  const look = Effect.map(readHostState(target), (now) => differences(baseline, now, target.profile.limits))
-  const found = yield* eventually(target.profile.limits.settle, look, (left) => left.length === 0)
+  const unknown = (found: ReadonlyArray<Difference>) =>
+    found.filter(({ kind, text }) => !judge.knows(`host.${kind}`, text))
+  const look = Effect.map(readHostState(target), (now) => ({
+    now,
+    found: differences(baseline, now, target.profile.limits)
+  }))
+  const { now, found } = yield* eventually(
+    target.profile.limits.settle,
+    look,
+    ({ found }) => unknown(found).length === 0
+  )
   yield* holdHost(judge, found)
+  // What is known to be left is left once, and not found again after each of the next scenarios.
+  if (found.length > 0) session.baseline = now
   yield* removePodCgroups(target)
   yield* removeLogs(site)
 })

@@ -3,10 +3,19 @@ import { Clock, Effect, Fiber, Option } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { RpcFailure } from "./Cri.ts"
 import { type TargetError, Violation } from "./HarnessError.ts"
-import { containerAfter, type ContainerModel, type Event, podAfter, type PodModel } from "./Model.ts"
+import {
+  containerAfter,
+  type ContainerModel,
+  type Event,
+  liveContainers,
+  livePods,
+  podAfter,
+  type PodModel
+} from "./Model.ts"
 import type { Operation, Outcome, Prepared, Services, Site, Surroundings } from "./Operation.ts"
 import type { Step } from "./Scenario.ts"
 import { observe } from "./internal/observe.ts"
+import { nameOf } from "./internal/requests.ts"
 
 /** A line of the log of commands. */
 export interface Entry {
@@ -21,10 +30,22 @@ export interface Execution {
   readonly log: Array<Entry>
   /** Steps that had an object, by number. */
   readonly done: Set<number>
+  /** What the target showed after each of these. */
+  readonly states: Map<number, ReadonlyArray<string>>
   kills: number
 }
 
-export const makeExecution = (): Execution => ({ log: [], done: new Set(), kills: 0 })
+export const makeExecution = (): Execution => ({ log: [], done: new Set(), states: new Map(), kills: 0 })
+
+/** One line for each object that is there. */
+const shown = ({ model }: Site): ReadonlyArray<string> => [
+  ...livePods(model).map((pod) => `${nameOf(pod)} ${[...pod.states].join(" or ")}`),
+  ...liveContainers(model).map((container) => {
+    const { exit, states } = container
+    const ended = exit === undefined || !states.has("exited") ? "" : ` with ${exit.code} ${exit.reason}`
+    return `${nameOf(container)} ${[...states].join(" or ")}${ended}`
+  })
+]
 
 type Failure = Violation | RpcFailure | LinuxError | TargetError
 
@@ -209,6 +230,7 @@ const runStep = Effect.fnUntraced(function* (
   yield* retryLost(site, asked, log)
   yield* checkAlive(site)
   yield* observe(site)
+  execution.states.set(number, shown(site))
 })
 
 export const execute = Effect.fn("execute")(function* (

@@ -3,6 +3,7 @@
  * built-in ones.
  */
 export { type CallOptions, type Cri, message, RpcFailure, type RpcName } from "./Cri.ts"
+export { compare, type CompareOptions, type Disagreement } from "./compare.ts"
 export { InvalidInput, TargetError, Violation } from "./HarnessError.ts"
 export { type Difference, differences, type HostState, readHostState } from "./HostState.ts"
 export { type Judge, makeJudge, type RuleCount } from "./Judge.ts"

@@ -6,6 +6,7 @@ import { Processes } from "../linux/Processes.ts"
 import { writeStandardError, writeStandardOutput } from "../linux/standardStreams.ts"
 import { type HarnessCommand, parseHarnessArguments, type RunArguments, usage } from "./arguments.ts"
 import { logText, writeFailure, writeReport } from "./Artifacts.ts"
+import { compare } from "./compare.ts"
 import { InvalidInput } from "./HarnessError.ts"
 import { allOperations } from "./operations.ts"
 import { decodeProfile, type Profile } from "./Profile.ts"
@@ -74,10 +75,13 @@ const workDirectory = Effect.acquireRelease(
 
 type Services = Files | Processes
 
+const seedOf = ({ seed }: RunArguments) =>
+  seed === undefined ? Effect.map(Clock.currentTimeMillis, (now) => now % 1_000_000) : Effect.succeed(seed)
+
 const runCommand = Effect.fnUntraced(function* (command: RunArguments, environment: Readonly<Record<string, string>>) {
   const profile: Profile = yield* loadProfile(command.profile, command.endpoint)
   const first: ReadonlyArray<ScenarioFile> = yield* loadScenarios(command.first)
-  const seed = command.seed ?? (yield* Clock.currentTimeMillis) % 1_000_000
+  const seed = yield* seedOf(command)
   const directory = yield* workDirectory
   yield* (yield* Files).makeDirectory(command.out, { recursive: true })
   const report = yield* run({
@@ -124,6 +128,29 @@ const replayCommand = Effect.fnUntraced(function* (
   return 0
 }, Effect.scoped)
 
+const compareCommand = Effect.fnUntraced(function* (
+  command: Extract<HarnessCommand, { readonly _tag: "Diff" }>,
+  environment: Readonly<Record<string, string>>
+) {
+  const profiles = [yield* loadProfile(command.profile), yield* loadProfile(command.against)] as const
+  const found = yield* compare({
+    ...command,
+    profiles,
+    operations: allOperations,
+    seed: yield* seedOf(command),
+    directory: yield* workDirectory,
+    environment,
+    write: command.json ? () => Effect.void : writeStandardError
+  })
+  const [one, other] = profiles
+  const text = found.map(
+    ({ label, says, seed, count }) =>
+      `${label} (seed ${seed}, ${count} times)\n  ${one.name}: ${says[0]}\n  ${other.name}: ${says[1]}\n`
+  )
+  yield* writeStandardOutput(command.json ? `${JSON.stringify(found, null, 2)}\n` : text.join("") || "no difference\n")
+  return found.length === 0 ? 0 : 1
+}, Effect.scoped)
+
 const reportCommand = Effect.fnUntraced(function* (directory: string) {
   const path = `${directory}/report.json`
   const report = yield* Effect.fromResult(decodeReport(path, yield* (yield* Files).readText(path)))
@@ -144,7 +171,7 @@ const dispatch = Effect.fnUntraced(function* (
     case "Run":
       return yield* runCommand(command, environment)
     case "Diff":
-      return yield* new InvalidInput({ source: "cricket harness", problems: ["diff is not there"] })
+      return yield* compareCommand(command, environment)
     case "Replay":
       return yield* replayCommand(command, environment)
     case "Report":

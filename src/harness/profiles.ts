@@ -72,7 +72,23 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         reason: "a name is reserved until its container is removed; the retry is refused"
       },
       { rule: "container.create.concurrent", reason: "a name is reserved while its container is made" },
-      { rule: "pod.stop.created", reason: "StopPodSandbox leaves a container that was never started CREATED" }
+      { rule: "pod.stop.created", reason: "StopPodSandbox leaves a container that was never started CREATED" },
+      {
+        rule: "pod.stop.idempotent",
+        matching: "an unknown id.*NOT_FOUND",
+        reason: "StopPodSandbox of an id that is not known fails with NOT_FOUND (before 1.7)"
+      },
+      {
+        rule: "container.stop.idempotent",
+        matching: "NOT_FOUND",
+        reason: "StopContainer of an id that is not known fails with NOT_FOUND (before 1.7)"
+      },
+      {
+        rule: "container.stop.concurrent",
+        matching: "NOT_FOUND",
+        reason: "StopContainer fails with NOT_FOUND when the container is removed meanwhile"
+      },
+      { rule: "host.files", matching: "/run/containerd/s/", reason: "sockets of shims that were killed stay" }
     ]
   }
 }
