@@ -323,17 +323,24 @@ export class Pods extends Context.Service<
       })
 
       const awaiting =
-        <A, E>(find: (id: string) => Effect.Effect<A, E>) =>
-        (id: string, predicate: (found: A) => boolean): Effect.Effect<A, E> =>
-          Effect.gen(function* () {
+        <A, E>(look: (id: string) => A | undefined, missing: (id: string) => E) =>
+        (id: string, predicate: (found: A) => boolean): Effect.Effect<A, E> => {
+          // The look and the place among the waiters are one step: a change between them would wake nobody.
+          const lookOrWait = Effect.suspend(() => {
+            const now = look(id)
+            if (now === undefined) return Effect.fail(missing(id))
+            if (predicate(now)) return Effect.succeed(now)
+            const next = changed.get(id) ?? Deferred.makeUnsafe<void>()
+            changed.set(id, next)
+            return Effect.as(Deferred.await(next), undefined)
+          })
+          return Effect.gen(function* () {
             while (true) {
-              const now = yield* find(id)
-              if (predicate(now)) return now
-              const next = changed.get(id) ?? Deferred.makeUnsafe<void>()
-              changed.set(id, next)
-              yield* Deferred.await(next)
+              const found = yield* lookOrWait
+              if (found !== undefined) return found
             }
           })
+        }
 
       const adopt = (pods: ReadonlyArray<PodRecord>, containers: ReadonlyArray<ContainerRecord>) =>
         Effect.sync(() => {
@@ -355,8 +362,14 @@ export class Pods extends Context.Service<
         amendContainer,
         released,
         forget,
-        awaitPod: awaiting(pod),
-        awaitContainer: awaiting(container),
+        awaitPod: awaiting(
+          (id) => current.pods.get(id),
+          (id) => new PodNotFound({ id })
+        ),
+        awaitContainer: awaiting(
+          (id) => current.containers.get(id),
+          (id) => new ContainerNotFound({ id })
+        ),
         adopt
       })
     })

@@ -27,24 +27,23 @@ export const makeLayerClaims = Effect.sync(() => {
     while (true) {
       const existing = yield* existingLayers
       const missing = chain.slice(existing)
-      const busy = missing.map((id) => claimed.get(id)).find((holder) => holder !== undefined)
-      if (busy !== undefined) {
-        yield* Deferred.await(busy)
-        continue
-      }
-      yield* Effect.acquireRelease(
+      // The look and the claim are one step: another pull's between them would claim the same layers.
+      const busy = yield* Effect.acquireRelease(
         Effect.sync(() => {
+          const holder = missing.map((id) => claimed.get(id)).find((done) => done !== undefined)
           const done = Deferred.makeUnsafe<void>()
-          for (const id of missing) claimed.set(id, done)
-          return done
+          if (holder === undefined) for (const id of missing) claimed.set(id, done)
+          return { holder, done }
         }),
-        (done) =>
+        ({ holder, done }) =>
           Effect.suspend(() => {
+            if (holder !== undefined) return Effect.void
             for (const id of missing) claimed.delete(id)
             return Deferred.succeed(done, undefined)
           })
       )
-      return existing
+      if (busy.holder === undefined) return existing
+      yield* Deferred.await(busy.holder)
     }
   })
   return { claim }
