@@ -28,6 +28,12 @@ const STDERR = 3
 /** conmon reads no more than this at a time; of a longer packet it would lose the rest. */
 const largestInput = 32 * 1024
 
+/**
+ * conmon has to read the end of a connection before a write to it fails. The other way round, which is what a connection
+ * closed with unread output comes to, conmon 2.1.6 uses what it has freed and dies, and with it goes the container's exit.
+ */
+const farewell = "1 second"
+
 /** Bytes kept for a client that does not read. conmon waits for its slowest client, and the container for conmon. */
 const backlog = 1024 * 1024
 
@@ -82,6 +88,10 @@ export const attachTo = Effect.fnUntraced(function* (
     // The streams carry the failure.
     Effect.ignore,
     Effect.forkScoped({ startImmediately: true })
+  )
+  // Runs while what comes is still read.
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(connection.endWrite, Effect.timeoutOption(Deferred.await(ended), farewell))
   )
   const pieces = (data: Uint8Array) =>
     Array.from({ length: Math.ceil(data.length / largestInput) }, (_, index) =>
