@@ -6,6 +6,8 @@ import { containersOf, listed, Pods } from "../../pod/Pods.ts"
 import { toContainerStatus } from "./containerWire.ts"
 import { toPodSandboxStatus } from "./podWire.ts"
 
+const integersAsText = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? `${value}` : value)
+
 export const podSandboxStatus = Effect.fn("RuntimeService.PodSandboxStatus")(function* (
   request: PodSandboxStatusRequest
 ) {
@@ -15,11 +17,13 @@ export const podSandboxStatus = Effect.fn("RuntimeService.PodSandboxStatus")(fun
     pid: pod.pause?.pid ?? 0,
     state: pod.state._tag,
     name: pod.name,
-    resources: pod.resources
+    resources: pod.resources,
+    limits: pod.limits,
+    overhead: pod.overhead
   }
   return {
     status: toPodSandboxStatus(pod),
-    info: request.verbose ? { info: JSON.stringify(info) } : {},
+    info: request.verbose ? { info: JSON.stringify(info, integersAsText) } : {},
     containersStatuses: containers.map(toContainerStatus),
     timestamp: yield* Clock.currentTimeNanos
   } satisfies PodSandboxStatusResponse
