@@ -54,6 +54,7 @@ const plain: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "memory.memsw.limit_in_bytes": unlimitedV1,
     "memory.memsw.usage_in_bytes": "16384\n",
     "memory.failcnt": "0\n",
+    "memory.kmem.usage_in_bytes": "1024\n",
     "memory.use_hierarchy": "1\n",
     "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
     "memory.stat": memoryStatV1
@@ -63,6 +64,7 @@ const plain: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "cpu.cfs_quota_us": "-1\n",
     "cpu.cfs_period_us": "100000\n",
     "cpu.stat": "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n",
+    "cpuacct.stat": "user 0\nsystem 0\n",
     "cpuacct.usage": "1000000\n"
   },
   cpuset: { "cpuset.cpus": "0-1\n", "cpuset.mems": "0\n" },

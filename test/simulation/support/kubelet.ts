@@ -1,5 +1,5 @@
 /** A client that does what kubelet does: reaches a state step by step, replaces what is broken, removes everything. */
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { Encoded } from "../../../src/cri/adapter.ts"
 import { handlers } from "../../../src/cri/handlers.ts"
 import { CgroupLimits } from "../../../src/cgroup/CgroupLimits.ts"
@@ -11,10 +11,13 @@ import {
   ImageSpec,
   ListContainersRequest,
   ListContainersResponse,
+  ListContainerStatsRequest,
+  ListContainerStatsResponse,
   ListImagesRequest,
   ListImagesResponse,
   ListPodSandboxRequest,
   ListPodSandboxResponse,
+  ListPodSandboxStatsRequest,
   Mount,
   NamespaceMode,
   NamespaceOption,
@@ -29,6 +32,8 @@ import {
   LinuxPodSandboxConfig,
   LinuxSandboxSecurityContext,
   StopContainerRequest,
+  StreamContainerStatsRequest,
+  StreamPodSandboxStatsRequest,
   UpdateContainerResourcesRequest
 } from "../../../src/gen/runtime/v1/api.ts"
 
@@ -138,6 +143,23 @@ export class Kubelet {
     Effect.suspend(() =>
       runtime.ExecSync({ ...blank(ExecSyncRequest), containerId: this.containerId, cmd: [...cmd], timeout: 10n })
     )
+
+  /** All that is asked about what pods use, one after the other; the answers. */
+  statistics = Effect.gen({ self: this }, function* () {
+    const { stats } = yield* runtime.ContainerStats({ containerId: this.containerId })
+    const containers = yield* decoded(
+      runtime.ListContainerStats(blank(ListContainerStatsRequest)),
+      ListContainerStatsResponse
+    )
+    const pod = yield* runtime.PodSandboxStats({ podSandboxId: this.podId })
+    const pods = yield* runtime.ListPodSandboxStats(blank(ListPodSandboxStatsRequest))
+    const { descriptors } = yield* runtime.ListMetricDescriptors({})
+    const { podMetrics } = yield* runtime.ListPodSandboxMetrics({})
+    yield* Stream.runDrain(runtime.StreamContainerStats(blank(StreamContainerStatsRequest)))
+    yield* Stream.runDrain(runtime.StreamPodSandboxStats(blank(StreamPodSandboxStatsRequest)))
+    yield* Stream.runDrain(runtime.StreamPodSandboxMetrics({}))
+    return { container: stats, containers: containers.stats, pod: pod.stats, pods: pods.stats, descriptors, podMetrics }
+  })
 
   stopContainer = Effect.suspend(() =>
     runtime.StopContainer({ ...blank(StopContainerRequest), containerId: this.containerId, timeout: 2n })

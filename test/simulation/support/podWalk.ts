@@ -68,7 +68,10 @@ export const podWalk =
     })
     return {
       world: (seed) => makeHost({ ...options.world, ...(seed === undefined ? {} : { seed }) }),
-      daemon: makeDaemon({ runtime: { default_runtime: options.handler ?? "crun", cgroup_manager: "cgroupfs" } }),
+      daemon: makeDaemon({
+        runtime: { default_runtime: options.handler ?? "crun", cgroup_manager: "cgroupfs" },
+        stats: { included_pod_metrics: ["all"] }
+      }),
       steps: [
         { name: "PullImage", run: kubelet.pullImage },
         { name: "RunPodSandbox", run: kubelet.runPod, retry: kubelet.reachPod },
@@ -77,6 +80,7 @@ export const podWalk =
         { name: "UpdateContainerResources", run: kubelet.resize, retry: kubelet.reachResized },
         { name: "UpdatePodSandboxResources", run: kubelet.resizePod },
         { name: "ExecSync", run: kubelet.exec(["echo", "from exec"]) },
+        { name: "Statistics", run: kubelet.statistics },
         { name: "StopContainer", run: kubelet.stopContainer },
         { name: "RemoveContainer", run: kubelet.removeContainer },
         { name: "StopPodSandbox", run: kubelet.stopPod },
