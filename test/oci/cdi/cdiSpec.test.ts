@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Result } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { type CdiSpec, parseCdiSpec } from "../../../src/oci/cdi/cdiSpec.ts"
 import { type FoundSpec, selectDevices } from "../../../src/oci/cdi/selectDevices.ts"
 
@@ -76,6 +76,34 @@ devices:
       assert.notInclude(Result.isFailure(result) ? result.failure : "\n", "\n")
     })
   }
+})
+
+describe("whatever a file holds", () => {
+  const valid = JSON.stringify(document({ containerEdits: { env: ["A=1"], deviceNodes: [{ path: "/dev/x" }] } }))
+  it.effect.prop(
+    "is a specification or a reason in one line",
+    { text: Schema.String, at: Schema.Natural, length: Schema.Natural },
+    ({ text, at, length }) =>
+      Effect.sync(() => {
+        const start = at % valid.length
+        const damaged = `${valid.slice(0, start)}${text}${valid.slice(start + (length % 20))}`
+        for (const [name, content] of [
+          ["a.json", text],
+          ["a.yaml", text],
+          ["a.json", damaged],
+          ["a.yaml", damaged]
+        ] as const) {
+          const result = parseCdiSpec(name, content)
+          if (Result.isFailure(result)) assert.notInclude(result.failure, "\n")
+        }
+      }),
+    { arbitrary: { runs: 200 } }
+  )
+  it("also when it is nested deeper than the stack", () => {
+    for (const name of ["a.json", "a.yaml"]) {
+      assert.isTrue(Result.isFailure(parseCdiSpec(name, "[".repeat(1_000_000))))
+    }
+  })
 })
 
 describe("devices by name", () => {
