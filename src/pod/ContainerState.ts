@@ -107,7 +107,7 @@ export const transition = (state: ContainerState, event: ContainerEvent): Result
       if (state._tag === "Exited") return Result.succeed(state)
       return Result.succeed({
         _tag: "Exited",
-        // The end is when the monitor wrote it down, the start when the runtime had answered: of a short life, later.
+        // The end has the time of a file, by a clock that is some milliseconds behind: of a short life, before the start.
         startedAtNs: earlier(startedAt(state), event.finishedAtNs),
         finishedAtNs: event.finishedAtNs,
         exitCode: event.exitCode,

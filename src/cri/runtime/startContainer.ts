@@ -32,6 +32,8 @@ const start = Effect.fnUntraced(function* (id: string) {
     return yield* new WrongState({ object: `container ${id}`, action: "start", reason })
   }
   const handler = yield* handlers.get(container.handler)
+  // Before the process can run: an end that the monitor writes down before the runtime answers is not before the start.
+  const startedNs = yield* Clock.currentTimeNanos
   yield* runtime.start(handler, id).pipe(
     Effect.tapError(({ message }) =>
       Effect.flatMap(Clock.currentTimeNanos, (atNs) =>
@@ -43,5 +45,5 @@ const start = Effect.fnUntraced(function* (id: string) {
       )
     )
   )
-  yield* pods.moveContainer(id, { _tag: "Started", atNs: yield* Clock.currentTimeNanos })
+  yield* pods.moveContainer(id, { _tag: "Started", atNs: startedNs })
 })
