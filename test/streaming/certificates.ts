@@ -10,7 +10,7 @@ export interface Certificate {
 export interface Authority {
   /** PEM. */
   readonly certificate: string
-  /** Signed by it, for 127.0.0.1. */
+  /** Signed by it, for 127.0.0.1, which crictl calls localhost. */
   readonly issue: (name: string) => Certificate
 }
 
@@ -22,7 +22,7 @@ export const makeAuthority = (directory: string, authority: string): Authority =
   const read = (name: string) => readFileSync(`${directory}/${name}`, "utf8")
   const subject = ["-subj", `/CN=${authority}`]
   openssl("req", "-x509", ...curve, ...subject, "-days", "2", "-keyout", `${authority}.key`, "-out", `${authority}.crt`)
-  writeFileSync(`${directory}/san`, "subjectAltName=IP:127.0.0.1")
+  writeFileSync(`${directory}/san`, "subjectAltName=IP:127.0.0.1,DNS:localhost")
   return {
     certificate: read(`${authority}.crt`),
     issue: (name) => {
