@@ -7,14 +7,15 @@
  * client makes us write by itself (replies) is queued apart, so that a client that does not read its output can still
  * send input.
  */
-import { Cause, Deferred, Effect, Latch, Queue, type Scope, Stream } from "effect"
+import { type Cause, Deferred, Effect, Queue, type Scope, Stream } from "effect"
 import type { ByteConnection } from "../Session.ts"
 import { ConnectionLost } from "../StreamingError.ts"
 import { makeFrameReader } from "./frameReader.ts"
 import { encodeData, encodeFrame, type Frame, goAwayStatus, resetStatus, type Sendable, splitData } from "./frames.ts"
 import { makeHeaderDeflater } from "./headerCompression.ts"
 import type { Headers } from "./headers.ts"
-import { maxConnectionBuffer, maxPendingReplies, maxStreamBuffer } from "./limits.ts"
+import { type Inbox, makeInboxes } from "./inboxes.ts"
+import { maxPendingReplies } from "./limits.ts"
 import { SpdyError } from "./SpdyError.ts"
 
 export interface SpdyStream {
@@ -56,14 +57,10 @@ export interface ConnectionOptions {
 /** A stream as the table has it. */
 interface Entry {
   readonly id: number
-  readonly inbox: Queue.Queue<Uint8Array, ConnectionLost | Cause.Done>
+  readonly inbox: Inbox
   readonly closed: Deferred.Deferred<void>
-  /** What the inbox costs. */
-  held: number
   /** The client has not ended its direction. */
   receiving: boolean
-  /** Nobody wants what the client sends. */
-  discarding: boolean
   /** We have not ended ours. */
   sending: boolean
 }
@@ -74,17 +71,10 @@ interface Reply {
   readonly written: Effect.Effect<void>
 }
 
-// What an item of an inbox costs beside its bytes: a client may send one byte at a time.
-const itemCost = 128
-
 const goodbye = "the connection was closed"
 
 // How long a client that broke the protocol may take to read that it did.
 const accusationLimit = "2 seconds"
-
-/** A small piece of a large buffer would keep all of it in memory. */
-const own = (data: Uint8Array): Uint8Array =>
-  2 * data.byteLength < data.buffer.byteLength ? new Uint8Array(data) : data
 
 /** Serves the connection until the scope closes or the client is gone; every stream then fails or ends. */
 export const openConnection = Effect.fnUntraced(function* (
@@ -97,49 +87,23 @@ export const openConnection = Effect.fnUntraced(function* (
   const gone = yield* Deferred.make<void>()
   const deflate = makeHeaderDeflater()
   const encode = (frame: Sendable) => encodeFrame(frame, deflate)
-  // Opened by whoever takes from an inbox while the pipe is not read.
-  const room = yield* Latch.make(true)
-  let held = 0
+  const inboxes = yield* makeInboxes
   let lastStreamId = 0
   // The client opens no more streams.
   let farewell = false
   let closing = false
-  // The pipe is closed; what it had left can still be read.
-  let cut = false
   let lost: ConnectionLost | undefined
-
-  /** Called with all that was dropped too, so a reader between taking and telling may be too late. */
-  const release = (entry: Entry, cost: number) => {
-    const released = Math.min(cost, entry.held)
-    entry.held -= released
-    held -= released
-    room.openUnsafe()
-  }
 
   const retire = (entry: Entry) => {
     if (entry.receiving || entry.sending || !entries.delete(entry.id)) return
     Deferred.doneUnsafe(entry.closed, Effect.void)
-    room.openUnsafe()
-  }
-
-  /** The client's direction is over: with an error when it broke off, and then what is left of it is not delivered. */
-  const stopReceiving = (entry: Entry, error?: ConnectionLost) => {
-    entry.receiving = false
-    if (error === undefined) Queue.endUnsafe(entry.inbox)
-    else Queue.failCauseUnsafe(entry.inbox, Cause.fail(error))
-  }
-
-  const drop = (entry: Entry) => {
-    entry.discarding = true
-    Queue.endUnsafe(entry.inbox)
-    Queue.shutdownUnsafe(entry.inbox)
-    release(entry, entry.held)
   }
 
   const breakOff = (entry: Entry, reason: string) => {
     entry.sending = false
-    stopReceiving(entry, new ConnectionLost({ reason }))
-    drop(entry)
+    entry.receiving = false
+    entry.inbox.fail(new ConnectionLost({ reason }))
+    entry.inbox.drop()
     retire(entry)
   }
 
@@ -150,11 +114,11 @@ export const openConnection = Effect.fnUntraced(function* (
     farewell = true
     for (const entry of entries.values()) {
       entry.sending = false
-      stopReceiving(entry, error)
+      entry.receiving = false
+      entry.inbox.fail(error)
       retire(entry)
     }
     Queue.endUnsafe(opened)
-    room.openUnsafe()
     Deferred.doneUnsafe(gone, Effect.void)
   }
 
@@ -172,6 +136,7 @@ export const openConnection = Effect.fnUntraced(function* (
     }
     frames.push(encode({ _tag: "GoAway", lastStreamId, status: goAwayStatus.ok }))
     for (const entry of entries.values()) breakOff(entry, goodbye)
+    inboxes.stopWaiting()
     Queue.endUnsafe(opened)
     return send(Buffer.concat(frames)).pipe(
       Effect.andThen(connection.end),
@@ -183,18 +148,10 @@ export const openConnection = Effect.fnUntraced(function* (
   const toStream = (entry: Entry, headers: Headers): SpdyStream => {
     const { id, inbox } = entry
     const ended = Effect.suspend(() => (lost === undefined ? Effect.void : Effect.fail(lost)))
-    const discard = Effect.sync(() => drop(entry))
-    const takeAll = Effect.map(Queue.takeAll(inbox), (pieces) => {
-      release(
-        entry,
-        pieces.reduce((cost, piece) => cost + piece.byteLength + itemCost, 0)
-      )
-      return pieces
-    })
     return {
       id,
       headers,
-      incoming: Stream.fromPull(Effect.succeed(takeAll)).pipe(Stream.ensuring(discard)),
+      incoming: inbox.stream,
       write: (data) =>
         Effect.suspend(() =>
           Effect.forEach(splitData(id, data), (frame) => (entry.sending ? connection.write(frame) : ended), {
@@ -206,10 +163,11 @@ export const openConnection = Effect.fnUntraced(function* (
         entry.sending = false
         return send(encodeData(id, new Uint8Array(0), true)).pipe(Effect.andThen(Effect.sync(() => retire(entry))))
       }),
-      discard,
+      discard: Effect.sync(inbox.drop),
       reset: Effect.suspend(() => {
-        if (!entries.has(id)) return Effect.void
+        const open = entries.has(id)
         breakOff(entry, "the stream was reset")
+        if (!open) return Effect.void
         return send(encode({ _tag: "RstStream", streamId: id, status: resetStatus.cancel }))
       }),
       closed: Deferred.await(entry.closed)
@@ -220,6 +178,12 @@ export const openConnection = Effect.fnUntraced(function* (
     Queue.offer(replies, { bytes, written })
 
   const refuse = (streamId: number, status: number) => reply(encode({ _tag: "RstStream", streamId, status }))
+
+  const onFin = (entry: Entry) => {
+    entry.receiving = false
+    entry.inbox.end()
+    retire(entry)
+  }
 
   const onOpen = Effect.fnUntraced(function* (frame: Extract<Frame, { _tag: "SynStream" }>) {
     const { streamId, headers } = frame
@@ -236,11 +200,11 @@ export const openConnection = Effect.fnUntraced(function* (
       yield* refuse(streamId, resetStatus.protocolError)
       return
     }
-    const inbox = yield* Queue.unbounded<Uint8Array, ConnectionLost | Cause.Done>()
+    const inbox = yield* inboxes.make
     const closed = yield* Deferred.make<void>()
-    const entry: Entry = { id: streamId, inbox, closed, held: 0, receiving: true, discarding: false, sending: true }
+    const entry: Entry = { id: streamId, inbox, closed, receiving: true, sending: true }
     entries.set(streamId, entry)
-    if (frame.fin) stopReceiving(entry)
+    if (frame.fin) onFin(entry)
     const stream = toStream(entry, headers)
     // A client drops data that overtakes the reply.
     yield* reply(
@@ -248,15 +212,6 @@ export const openConnection = Effect.fnUntraced(function* (
       Effect.sync(() => Queue.offerUnsafe(opened, stream))
     )
   })
-
-  /** Until the stream's reader, and all of them together, are not too far behind. */
-  const untilRoom = (entry: Entry): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const full = !entry.discarding && (entry.held >= maxStreamBuffer || held >= maxConnectionBuffer)
-      if (!full || closing || cut) return Effect.void
-      room.closeUnsafe()
-      return Effect.andThen(room.await, untilRoom(entry))
-    })
 
   const onData = (frame: Extract<Frame, { _tag: "Data" }>): Effect.Effect<void> => {
     const entry = entries.get(frame.streamId)
@@ -266,25 +221,15 @@ export const openConnection = Effect.fnUntraced(function* (
         ? Effect.asVoid(refuse(frame.streamId, resetStatus.invalidStream))
         : Effect.void
     }
-    if (entry.receiving && !entry.discarding && frame.data.length > 0) {
-      Queue.offerUnsafe(entry.inbox, own(frame.data))
-      release(entry, -(frame.data.byteLength + itemCost))
-    }
+    entry.inbox.add(frame.data)
     if (frame.fin) onFin(entry)
-    return untilRoom(entry)
-  }
-
-  const onFin = (entry: Entry) => {
-    stopReceiving(entry)
-    retire(entry)
+    return entry.inbox.untilRoom
   }
 
   /** After the client's goodbye the last streams still come to their end. */
-  const closeWhenDrained: Effect.Effect<void> = Effect.suspend(() => {
-    if (entries.size === 0) return close
-    room.closeUnsafe()
-    return Effect.andThen(room.await, closeWhenDrained)
-  })
+  const closeWhenDrained = Effect.suspend(() =>
+    Effect.forEach(Array.from(entries.values()), ({ closed }) => Deferred.await(closed), { discard: true })
+  ).pipe(Effect.andThen(close))
 
   const onFrame = (frame: Frame): Effect.Effect<unknown, SpdyError, Scope.Scope> => {
     switch (frame._tag) {
@@ -353,12 +298,7 @@ export const openConnection = Effect.fnUntraced(function* (
 
   // The reader would not see the end while it waits for one of the streams' readers.
   yield* connection.gone.pipe(
-    Effect.andThen(
-      Effect.sync(() => {
-        cut = true
-        room.openUnsafe()
-      })
-    ),
+    Effect.andThen(Effect.sync(inboxes.stopWaiting)),
     Effect.forkScoped({ startImmediately: true })
   )
 

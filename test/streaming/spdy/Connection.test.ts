@@ -198,6 +198,25 @@ describe("a connection", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("closes although it waits for readers of streams that are over", () =>
+    Effect.gen(function* () {
+      const { client, spdy, open } = yield* start()
+      const streams = yield* Effect.forEach(Array.from({ length: 12 }), () => open)
+      for (const stream of streams) yield* stream.end
+      const flood = yield* Effect.forEach(streams, ({ id }) => client.data(id, kib(200), true)).pipe(
+        Effect.andThen(client.sendFrame({ _tag: "Ping", id: 1 })),
+        Effect.andThen(client.sendFrame({ _tag: "Ping", id: 1 })),
+        Effect.forkScoped
+      )
+      yield* settle
+      assert.isUndefined(flood.pollUnsafe())
+      // A client that must write before it reads.
+      yield* client.stopReading
+      yield* Effect.forkScoped(spdy.close)
+      yield* Fiber.join(flood)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("opens nothing after the client's goodbye, and ends with the last stream", () =>
     Effect.gen(function* () {
       const { client, spdy, open } = yield* start()

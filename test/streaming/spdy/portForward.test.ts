@@ -183,6 +183,22 @@ describe("port forwarding over SPDY", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("does not stop at what failed connections had been sent and nobody has read", () =>
+    Effect.gen(function* () {
+      const { client, connect } = yield* start
+      for (let index = 0; index < 20; index++) {
+        const { forward, data } = yield* connect(80, String(index))
+        yield* client.data(data, Buffer.alloc(200_000), true)
+        yield* client.sendFrame({ _tag: "Ping", id: 1 })
+        yield* client.next
+        yield* forward.fail("refused")
+        while ((yield* client.next)._tag !== "Data");
+        while ((yield* client.next)._tag !== "Data");
+        while ((yield* client.next)._tag !== "Data");
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("gives half a pair up in time, with a text where there is somewhere to write it", () =>
     Effect.gen(function* () {
       const { client, open, forwards } = yield* start
