@@ -127,7 +127,7 @@ export const slotHistory = (all: ReadonlyArray<Entry>, slot: number, haunted: bo
           const id = String(answer["containerId"])
           const shared = others(entry, (other) => named("CreateContainer")(other) && sameContainer(entry)(other))
           add(entry, true, [
-            Model.podTakesContainers(podId, shared),
+            Model.podTakesContainers(podId, slotName, shared),
             Model.containerIsCreated(podId, slotName, id, command.short, shared)
           ])
         } else if (error === "PodNotFound" || error === "WrongState") {
@@ -154,7 +154,7 @@ export const slotHistory = (all: ReadonlyArray<Entry>, slot: number, haunted: bo
           )
         ) {
           add(entry, false, [
-            Model.podTakesContainers(podId, true),
+            Model.podTakesContainers(podId, slotName, true),
             Model.containerMayBeCreated(podId, slotName, command.short)
           ])
         }

@@ -128,11 +128,12 @@ const inPod =
   (state) =>
     state === undefined || !same(state.id, podId) ? absent(state) : change({ ...state, id: known(state.id, podId) })
 
-export const podTakesContainers = (podId: string, shared: boolean): Phase =>
+/** Or there is one of this name already, which is handed over. */
+export const podTakesContainers = (podId: string, slot: string, shared: boolean): Phase =>
   inPod(
     podId,
     () => none,
-    (pod) => (pod.ready || shared ? [pod] : none)
+    (pod) => (pod.ready || shared || pod.containers[slot] !== undefined ? [pod] : none)
   )
 
 export const containerIsCreated = (podId: string, slot: string, id: string, short: boolean, shared: boolean): Phase =>

@@ -387,7 +387,9 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome | { readonly _tag
 const canStrike = ({ kind }: RandomFault, call: CallRecord): boolean => {
   if (kind === "exit" || kind === "kill") return call.where === "program"
   if (kind === "fail") return call.where === "seam" && possibleErrors(call).length > 0
-  if (kind === "interrupt") return call.where === "seam" && call.failable
+  // Nobody interrupts the daemon's own work but its end.
+  const own = call.step === "Start" || call.step === "background"
+  if (kind === "interrupt") return call.where === "seam" && call.failable && !own
   return true
 }
 

@@ -7,6 +7,9 @@ import type { SeedReport, Shard } from "./seeds.ts"
 import type { Sight } from "./sights.ts"
 
 /** Every so many seeds one is run twice. */
+// Refusals of the simulated kernel are errors by the million; nobody reads their stacks.
+Error.stackTraceLimit = 0
+
 const repeatEvery = 20
 
 const { first, count, untilMs, index, of } = workerData as Shard
