@@ -128,7 +128,7 @@ export class ContainerSpecs extends Context.Service<
             {
               containerId: id,
               mounts: config.mounts,
-              features: handler.features,
+              handler,
               imageSources: request.imageSources ?? noImageSources,
               user: namespaces.user
             },

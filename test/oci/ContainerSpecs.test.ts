@@ -5,6 +5,7 @@ import { defaultSettings } from "../../src/config/document.ts"
 import { MountPropagation } from "../../src/gen/runtime/v1/api.ts"
 import { ContainerSpecs, type ContainerSpecRequest, type ContainerSpecSettings } from "../../src/oci/ContainerSpecs.ts"
 import { HostFacts, type HostFactsShape } from "../../src/oci/HostFacts.ts"
+import type { RuntimeHandler } from "../../src/oci/RuntimeHandlers.ts"
 import { type FakeHost, fakeLinux } from "./fakeLinux.ts"
 import { facts, handler, image } from "./host.ts"
 import { containerConfig, criMount, linuxConfig, securityContext } from "./requests.ts"
@@ -147,6 +148,54 @@ describe("mounts", () => {
           options: ["rbind", "ro", "rprivate", "nosuid", "nodev", "noexec"]
         }
       )
+    })
+  )
+})
+
+describe("mounts in a user namespace", () => {
+  const range = [{ containerId: 0, hostId: 70_000, length: 65_536 }]
+  const user = { path: "/user", ids: { uids: range, gids: range } }
+  const files: FakeHost["files"] = { "/volume": { kind: "directory" }, "/file": "text" }
+  const mounted = (fields: Parameters<typeof criMount>[0], of: RuntimeHandler = handler) =>
+    make({
+      host: { files },
+      handler: of,
+      namespaces: { ...request.namespaces, user },
+      config: config({ mounts: [criMount({ containerPath: "/x", mountOptions: ["noexec"], ...fields })] })
+    }).pipe(
+      Effect.map(({ spec }) => spec.mounts.find(({ destination }) => destination === "/x")?.options.join() ?? ""),
+      Effect.catch(({ message }) => Effect.succeed(message))
+    )
+
+  it.effect("what crun would forget to forbid is forbidden in its other way, or refused", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* mounted({ hostPath: "/volume" }), "rbind,rw,rprivate,rnoexec")
+      assert.strictEqual(yield* mounted({ hostPath: "/volume", readonly: true }), "rbind,ro,rprivate,noexec")
+      assert.strictEqual(yield* mounted({ hostPath: "/file", mountOptions: [] }), "rbind,rw,rprivate")
+      assert.strictEqual(yield* mounted({ hostPath: "/file", readonly: true }), "rbind,ro,rprivate,noexec")
+      assert.match(yield* mounted({ hostPath: "/file" }), /^crun enforces no options of \/x, a single file/)
+      assert.strictEqual(
+        yield* mounted({ hostPath: "/file" }, { ...handler, kind: "runc" }),
+        "rbind,rw,rprivate,noexec"
+      )
+    })
+  )
+  it.effect("the image's volumes are its root's, who can walk to them", () =>
+    Effect.gen(function* () {
+      const changed: Array<string> = []
+      const directories = ["/", "/run", "/run/c1", "/run/c1/volumes"]
+      const closed = { kind: "directory" as const, mode: 0o700 }
+      const { spec } = yield* make({
+        host: { changed, files: Object.fromEntries(directories.map((path) => [path, closed])) },
+        settings: { image_volumes: "bind" },
+        image: { ...image, Volumes: { "/data": {} } },
+        namespaces: { ...request.namespaces, user }
+      })
+      const { source = "" } = spec.mounts.find(({ destination }) => destination === "/data") ?? {}
+      assert.deepStrictEqual(changed, [
+        `${source} 70000:70000`,
+        ...directories.toReversed().map((path) => `${path} 711`)
+      ])
     })
   )
 })

@@ -17,6 +17,8 @@ export type FakeFile =
     }
 
 export interface FakeHost {
+  /** Changes of owner and mode, in the order in which they are made. */
+  readonly changed?: Array<string>
   readonly files: Record<string, FakeFile>
   readonly mounts?: ReadonlyArray<Partial<MountEntry>>
   readonly run?: (request: RunRequest) => Partial<RunResult> & { readonly text?: string; readonly error?: string }
@@ -69,6 +71,8 @@ export const fakeLinux = (host: FakeHost) => {
           .sort()
       ),
     makeDirectory,
+    chown: (path, uid, gid) => Effect.sync(() => void host.changed?.push(`${path} ${uid}:${gid}`)),
+    chmod: (path, mode) => Effect.sync(() => void host.changed?.push(`${path} ${mode.toString(8)}`)),
     makeDirectoryInRoot: (root, path) => makeDirectory(root + path),
     removeTree: (path) => Effect.sync(() => void delete host.files[path]),
     removeVolatile: (path) => Effect.sync(() => void delete host.files[path]),

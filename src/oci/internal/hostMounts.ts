@@ -10,9 +10,18 @@ import { Mounts } from "../../linux/Mounts.ts"
 import { makeSearchable } from "../../linux/searchable.ts"
 import type { Mount } from "../../model/RuntimeSpec.ts"
 import { SpecHostError } from "../OciError.ts"
-import type { RuntimeFeatures } from "../RuntimeHandlers.ts"
+import type { RuntimeHandler } from "../RuntimeHandlers.ts"
 import { invalid, orFail, unsupported } from "../spec/fault.ts"
-import { bind, imageMount, isMapped, requestDestination, requestMount, volumeDestination } from "../spec/mounts.ts"
+import {
+  bind,
+  forbiddingRecursively,
+  forbidsInWritable,
+  imageMount,
+  isMapped,
+  requestDestination,
+  requestMount,
+  volumeDestination
+} from "../spec/mounts.ts"
 
 export interface MountSettings {
   /** Put before every source. */
@@ -71,7 +80,7 @@ const checkPropagation = (mount: CriMount, source: string, mounts: ReadonlyArray
 export interface RequestedMounts {
   readonly containerId: string
   readonly mounts: ReadonlyArray<CriMount>
-  readonly features: RuntimeFeatures
+  readonly handler: Pick<RuntimeHandler, "kind" | "features">
   /** Where the images of image mounts are mounted on the host, by container_path. */
   readonly imageSources: ReadonlyMap<string, string>
   /** The pod's. */
@@ -87,6 +96,18 @@ const checkMappable = Effect.fnUntraced(function* (mount: CriMount, source: stri
   if (yield* Effect.mapError(mounts.canMap({ source, userNamespace: user.path }), fail)) return
   const reason = `the file system of ${mount.hostPath} has no idmapped mounts: it cannot be a volume of a pod with a user namespace`
   return yield* orFail(containerId, unsupported("mounts.uid_mappings", reason))
+})
+
+/** Options that the runtime is known to enforce, or none of the mount at all. */
+const enforceable = Effect.fnUntraced(function* (made: Mount, { containerId, handler, user }: RequestedMounts) {
+  if (user === undefined || handler.kind !== "crun" || !forbidsInWritable(made)) return made
+  const files = yield* Files
+  const field = "mounts.mount_options"
+  const fail = (cause: unknown) => new SpecHostError({ containerId, field, path: made.source, cause })
+  const { kind } = yield* Effect.mapError(files.stat(made.source), fail)
+  if (kind === "directory") return forbiddingRecursively(made)
+  const reason = `crun enforces no options of ${made.destination}, a single file that is writable, in a user namespace: mount it read-only, or its directory`
+  return yield* orFail(containerId, unsupported(field, reason))
 })
 
 const isImageMount = (mount: CriMount): boolean => mount.image !== undefined && mount.image.image !== ""
@@ -118,9 +139,12 @@ export const resolveRequestedMounts = Effect.fnUntraced(function* (request: Requ
       const source = yield* sourceOf(mount, request, settings)
       if (isImageMount(mount)) return yield* orFail(request.containerId, imageMount(mount, source))
       yield* orFail(request.containerId, checkPropagation(mount, source, table))
-      const made = yield* orFail(request.containerId, requestMount(mount, source, request.features, request.user))
+      const made = yield* orFail(
+        request.containerId,
+        requestMount(mount, source, request.handler.features, request.user)
+      )
       yield* checkMappable(mount, source, request)
-      return made
+      return yield* enforceable(made, request)
     })
   )
 })

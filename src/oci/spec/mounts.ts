@@ -164,6 +164,23 @@ export const requestMount = (
     return { ...bind(source, destination, options), ...ids.mappings }
   })
 
+const recursive: ReadonlyMap<string, string> = new Map(
+  ["nosuid", "nodev", "noexec"].map((option) => [option, `r${option}`])
+)
+
+/** True for a mount that forbids something and is not read-only. */
+export const forbidsInWritable = ({ options }: Mount): boolean =>
+  options.includes("rw") && options.some((option) => recursive.has(option))
+
+/**
+ * The same for all that is mounted below as well. crun 1.8 forgets what a writable bind forbids when it is not the
+ * host's root, in a user namespace; the recursive options, which it sets by another call of the kernel, hold.
+ */
+export const forbiddingRecursively = (mount: Mount): Mount => ({
+  ...mount,
+  options: mount.options.map((option) => recursive.get(option) ?? option)
+})
+
 /** An image's content is for reading: no writes, no devices, no programs, and nothing that the host mounts below it. */
 export const imageMount = (mount: CriMount, source: string): Result.Result<Mount, Fault> =>
   Result.map(requestDestination(mount.containerPath), (destination) =>

@@ -114,6 +114,15 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
         "user-all",
         " 0 70000 65536"
       ])
+      const shown = await crictl.exec(
+        containerId,
+        "grep -E ' /(plain|volume|etc/hostname|dev/shm) ' /proc/self/mounts | cut -d' ' -f2,4 | sort"
+      )
+      const flags = shown.split("\n").map((line) => {
+        const [path = "", text = ""] = line.split(" ")
+        return [path, text.split(",").filter((flag) => /^(r[ow]|no(suid|dev|exec))$/.test(flag))].flat().join(" ")
+      })
+      assert.deepStrictEqual(flags, ["/dev/shm rw nosuid nodev noexec", "/etc/hostname rw", "/plain ro", "/volume rw"])
       const owner = (path: string) => {
         const { uid, gid } = statSync(path)
         return [uid, gid]
