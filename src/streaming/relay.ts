@@ -50,7 +50,7 @@ export const relayInput = Effect.fnUntraced(function* (
   yield* session.stdin.pipe(
     Stream.runForEach(process.write),
     Effect.catchTags({ LinuxError: () => session.closeStdin, ConnectionLost: () => Effect.void }),
-    Effect.andThen(process.closeStdin),
+    Effect.ensuring(process.closeStdin),
     Effect.forkScoped({ startImmediately: true })
   )
 })
