@@ -152,6 +152,22 @@ describe("mounts", () => {
   )
 })
 
+describe("recursive read-only mounts", () => {
+  it.effect("of a file are read-only ones", () =>
+    Effect.gen(function* () {
+      const mount = (hostPath: string) =>
+        criMount({ hostPath, containerPath: hostPath, readonly: true, recursiveReadOnly: true })
+      const { spec } = yield* make({
+        host: { files: { "/directory": { kind: "directory" }, "/file": "text" } },
+        config: config({ mounts: [mount("/directory"), mount("/file")] })
+      })
+      const options = (path: string) => spec.mounts.find(({ destination }) => destination === path)?.options
+      assert.deepStrictEqual(options("/directory"), ["rbind", "rro", "rprivate"])
+      assert.deepStrictEqual(options("/file"), ["rbind", "ro", "rprivate"])
+    })
+  )
+})
+
 describe("mounts in a user namespace", () => {
   const range = [{ containerId: 0, hostId: 70_000, length: 65_536 }]
   const user = { path: "/user", ids: { uids: range, gids: range } }

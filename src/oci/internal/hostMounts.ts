@@ -98,6 +98,17 @@ const checkMappable = Effect.fnUntraced(function* (mount: CriMount, source: stri
   return yield* orFail(containerId, unsupported("mounts.uid_mappings", reason))
 })
 
+/** Nothing is mounted below a file, and crun 1.8 takes recursive options for directories only. */
+const readOnlyFile = Effect.fnUntraced(function* (made: Mount, { containerId }: RequestedMounts) {
+  if (!made.options.includes("rro")) return made
+  const files = yield* Files
+  const fail = (cause: unknown) =>
+    new SpecHostError({ containerId, field: "mounts.recursive_read_only", path: made.source, cause })
+  const { kind } = yield* Effect.mapError(files.stat(made.source), fail)
+  if (kind === "directory") return made
+  return { ...made, options: made.options.map((option) => (option === "rro" ? "ro" : option)) }
+})
+
 /** Options that the runtime is known to enforce, or none of the mount at all. */
 const enforceable = Effect.fnUntraced(function* (made: Mount, { containerId, handler, user }: RequestedMounts) {
   if (user === undefined || handler.kind !== "crun" || !forbidsInWritable(made)) return made
@@ -144,7 +155,7 @@ export const resolveRequestedMounts = Effect.fnUntraced(function* (request: Requ
         requestMount(mount, source, request.handler.features, request.user)
       )
       yield* checkMappable(mount, source, request)
-      return yield* enforceable(made, request)
+      return yield* enforceable(yield* readOnlyFile(made, request), request)
     })
   )
 })

@@ -60,7 +60,14 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
       await crictl.ok("pull", names.assets)
       const mounts = [
         { container_path: "/volume", host_path: volume, ...mapped },
-        { container_path: "/plain", host_path: volume, readonly: true },
+        { container_path: "/plain", host_path: volume, readonly: true, recursive_read_only: true },
+        {
+          container_path: "/single",
+          host_path: `${volume}/of-root`,
+          readonly: true,
+          recursive_read_only: true,
+          ...mapped
+        },
         {
           container_path: "/image",
           readonly: true,
@@ -83,7 +90,7 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
 
       const owners = await crictl.exec(
         containerId,
-        "stat -c '%u:%g %n' / /bin/sh /etc/hostname /etc/resolv.conf /dev/shm /volume/of-root /plain/of-root /image/weights"
+        "stat -c '%u:%g %n' / /bin/sh /etc/hostname /etc/resolv.conf /dev/shm /volume/of-root /plain/of-root /single /image/weights"
       )
       assert.deepStrictEqual(owners.split("\n"), [
         "0:0 /",
@@ -93,6 +100,7 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
         "0:0 /dev/shm",
         "0:0 /volume/of-root",
         "65534:65534 /plain/of-root",
+        "0:0 /single",
         "0:0 /image/weights"
       ])
       const written = await crictl.exec(
@@ -116,13 +124,19 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
       ])
       const shown = await crictl.exec(
         containerId,
-        "grep -E ' /(plain|volume|etc/hostname|dev/shm) ' /proc/self/mounts | cut -d' ' -f2,4 | sort"
+        "grep -E ' /(plain|single|volume|etc/hostname|dev/shm) ' /proc/self/mounts | cut -d' ' -f2,4 | sort"
       )
       const flags = shown.split("\n").map((line) => {
         const [path = "", text = ""] = line.split(" ")
         return [path, text.split(",").filter((flag) => /^(r[ow]|no(suid|dev|exec))$/.test(flag))].flat().join(" ")
       })
-      assert.deepStrictEqual(flags, ["/dev/shm rw nosuid nodev noexec", "/etc/hostname rw", "/plain ro", "/volume rw"])
+      assert.deepStrictEqual(flags, [
+        "/dev/shm rw nosuid nodev noexec",
+        "/etc/hostname rw",
+        "/plain ro",
+        "/single ro",
+        "/volume rw"
+      ])
       const owner = (path: string) => {
         const { uid, gid } = statSync(path)
         return [uid, gid]
