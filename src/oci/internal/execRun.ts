@@ -6,6 +6,7 @@ import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
 import { type Child, type ChildFd, type ProcessIdentity, Processes } from "../../linux/Processes.ts"
 import { Sockets } from "../../linux/Sockets.ts"
 import type { Terminal } from "../../linux/Terminal.ts"
+import { generateId } from "../../model/Id.ts"
 import { encodeProcess, type Process } from "../../model/RuntimeSpec.ts"
 import {
   type ExecNotKilled,
@@ -93,7 +94,8 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
   const processes = yield* Processes
   const sockets = yield* Sockets
   const services = yield* Effect.context<Files | Processes>()
-  const { directory } = options
+  // Of this daemon alone: what a runtime that outlives it still writes finds no place once the next one has begun.
+  const directory = posix.join(options.directory, `${prefix}${(yield* generateId).slice(0, 16)}`)
   let prepared = false
   const prepare = Effect.suspend(() =>
     prepared
@@ -102,6 +104,7 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
           prepared = true
         })
   )
+  yield* Effect.addFinalizer(() => (prepared ? Effect.ignore(files.removeTree(directory)) : Effect.void))
 
   /** The runtime in the foreground. Ends with the scope: a command that still runs then is killed. */
   const begin = Effect.fnUntraced(function* (
@@ -111,7 +114,7 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
   ): Effect.fn.Return<Running, RuntimeError, Scope.Scope> {
     const { handler, containerId, request } = subject
     const failed = Effect.mapError(unavailable(subject))
-    const pidFile = posix.join(directory, `${prefix}${request.execId}.pid`)
+    const pidFile = posix.join(directory, `${request.execId}.pid`)
     let ended = false
     yield* failed(prepare)
     yield* Effect.addFinalizer(() =>
@@ -185,7 +188,7 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
   const handedOver = Effect.fnUntraced(function* (subject: Subject) {
     const failed = Effect.mapError(unavailable(subject))
     yield* failed(prepare)
-    const path = posix.join(directory, `${prefix}${subject.request.execId.slice(0, 16)}.tty`)
+    const path = posix.join(directory, `${subject.request.execId.slice(0, 16)}.tty`)
     const listener = yield* failed(sockets.listenForTerminal(path))
     const receiving = yield* Effect.forkScoped(listener.terminal, { startImmediately: true })
     const running = yield* begin(subject, ["null", "null", "null"], listener.address)
@@ -268,11 +271,10 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
 
   /** Removes the files of a dead daemon's execs. For the start: a living exec would lose its own. */
   const sweep = Effect.gen(function* () {
-    const names = yield* Effect.catchIf(files.readDirectory(directory), isGone, () => Effect.succeed([]))
+    const names = yield* Effect.catchIf(files.readDirectory(options.directory), isGone, () => Effect.succeed([]))
     yield* Effect.forEach(
-      // runc writes its pid file under a name with a dot first.
-      names.filter((name) => name.replace(/^\./, "").startsWith(prefix)),
-      (name) => Effect.retry(files.removeTree(posix.join(directory, name)), removal),
+      names.filter((name) => name.startsWith(prefix)),
+      (name) => Effect.retry(files.removeTree(posix.join(options.directory, name)), removal),
       { discard: true }
     )
   })

@@ -52,6 +52,8 @@ export interface PodShape {
   /** The pod has a user namespace of its own, and this directory of the host is a volume with its ids. */
   readonly mappedVolume?: string
   readonly hostPort?: number
+  /** The container has a standard input that stays open. */
+  readonly stdin?: boolean
   /** A cgroup that is there before the pod and stays. */
   readonly cgroupParent?: string
 }
@@ -96,6 +98,7 @@ export class Kubelet {
       image: { ...blank(ImageSpec), image: this.shape.imageName, userSpecifiedImage: this.shape.imageName },
       command: [...this.shape.args],
       logPath: `app/${this.containerAttempt}.log`,
+      stdin: this.shape.stdin ?? false,
       mounts: [...this.imageMounts, ...this.mappedMounts]
     }
   }

@@ -1,18 +1,22 @@
 /** A pod from its image to its end, as kubelet walks it. */
-import type { Layer } from "effect"
+import { Effect, type Layer } from "effect"
 import { Registry } from "../../world/Registry.ts"
 import { busybox } from "../../world/images.ts"
 import { installHost } from "../../world/programs/host.ts"
 import type { Scenario } from "../../world/Simulation.ts"
 import { World, type WorldOptions } from "../../world/World.ts"
+import * as clients from "./clients.ts"
 import { makeDaemon } from "./daemon.ts"
 import { Kubelet } from "./kubelet.ts"
+import * as streams from "./streams.ts"
 
 export interface WalkOptions {
   readonly world?: Partial<WorldOptions>
   readonly handler?: "crun" | "runc"
   /** The pod has a user namespace of its own. */
   readonly userNamespace?: boolean
+  /** Clients use the container's streams and the pod's port. */
+  readonly streams?: boolean
 }
 
 const imageName = "registry.test/library/busybox:1"
@@ -49,19 +53,41 @@ export const staysByDesign: ReadonlyArray<RegExp> = [
   /^file \/var\/lib\/containers\/storage\/overlay-(layers\/layers|images\/images|containers\/containers)\.(json|lock)$/
 ]
 
-/** Gone with the daemon: its own part of the staging area. */
+/** Gone with the daemon: its own parts of the staging area and of the place for execs. */
 export const whileRunning: ReadonlyArray<RegExp> = [
+  /^directory \/run\/containers\/storage\/cricket\/exec\/exec-[0-9a-f]{16}$/,
   /^(directory|file) \/var\/lib\/containers\/storage\/overlay\/cricket-staging\/[0-9a-f]{32}(\/lock)?$/
 ]
 
 type DaemonServices = Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
 
+const streamSteps = (kubelet: Kubelet): Scenario<DaemonServices>["steps"] => {
+  const step = (name: string, run: Effect.Effect<unknown, unknown, DaemonServices>) => ({
+    name,
+    run,
+    retry: Effect.andThen(kubelet.reachRunning, run)
+  })
+  return [
+    step("Exec", streams.exec(kubelet)),
+    step("ExecOnTerminal", streams.execOnTerminal(kubelet)),
+    step("AbandonedExec", streams.abandon(kubelet)),
+    step("Attach", streams.attach(kubelet)),
+    step("PortForward", streams.dial(kubelet)),
+    step("ClientExec", clients.exec(kubelet)),
+    step("ClientLeavesExec", clients.execThatIsLeft(kubelet)),
+    step("ClientAttach", clients.attach(kubelet)),
+    step("ClientPortForward", clients.forward(kubelet))
+  ]
+}
+
 export const podWalk =
   (options: WalkOptions = {}) =>
   (): Scenario<DaemonServices> => {
+    const withStreams = options.streams === true
     const kubelet = new Kubelet({
       imageName,
-      args: ["sh", "-c", "trap 'exit 0' TERM; echo hello; sleep 3600"],
+      args: withStreams ? streams.answering : ["sh", "-c", "trap 'exit 0' TERM; echo hello; sleep 3600"],
+      stdin: withStreams,
       imageVolume: "/assets",
       ...(options.userNamespace === true ? { mappedVolume: "/home" } : {}),
       hostPort: 8080
@@ -81,6 +107,7 @@ export const podWalk =
         { name: "UpdatePodSandboxResources", run: kubelet.resizePod },
         { name: "ExecSync", run: kubelet.exec(["echo", "from exec"]) },
         { name: "Statistics", run: kubelet.statistics },
+        ...(withStreams ? streamSteps(kubelet) : []),
         { name: "StopContainer", run: kubelet.stopContainer },
         { name: "RemoveContainer", run: kubelet.removeContainer },
         { name: "StopPodSandbox", run: kubelet.stopPod },
