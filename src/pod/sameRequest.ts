@@ -17,13 +17,13 @@ const podRequest = (pod: PodRecord) => ({
   sysctls: pod.sysctls
 })
 
+/** Without limits: they may have been updated since, by kubelet that now asks with the old ones or the new ones. */
 const containerRequest = (container: ContainerRecord) => ({
   imageId: container.image.id,
   labels: container.labels,
   annotations: container.annotations,
   logPath: container.logPath,
   mounts: container.mounts,
-  limits: container.limits,
   terminal: container.terminal,
   stdin: container.stdin,
   stdinOnce: container.stdinOnce,
