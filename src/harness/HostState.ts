@@ -4,13 +4,24 @@ import { Files } from "../linux/Files.ts"
 import { isGone, type LinuxError } from "../linux/LinuxError.ts"
 import { Processes, type ProcessInfo } from "../linux/Processes.ts"
 import { processesOf } from "./internal/ownProcesses.ts"
+import type { HostKind } from "./Profile.ts"
 import type { Target } from "./Target.ts"
 
-/** Each kind is compared by the rule `host.<kind>`. */
-export const kinds = ["mounts", "namespaces", "links", "firewall", "ports", "cgroups", "processes", "files"] as const
-export type Kind = (typeof kinds)[number]
+/** What is compared line by line. */
+export type Kind = Exclude<HostKind, "descriptors" | "memory">
+const kinds: ReadonlyArray<Kind> = [
+  "mounts",
+  "namespaces",
+  "links",
+  "firewall",
+  "ports",
+  "cgroups",
+  "processes",
+  "files"
+]
 
 export interface HostState {
+  /** Empty for kinds that the profile does not compare. */
   readonly lines: Readonly<Record<Kind, ReadonlyArray<string>>>
   /** Undefined where the daemon's process is not known. */
   readonly daemon: { readonly descriptors: number; readonly residentMiB: number } | undefined
@@ -173,27 +184,32 @@ const daemonState = Effect.fnUntraced(function* (target: Target) {
 export const readHostState = Effect.fn("readHostState")(function* (
   target: Target
 ): Effect.fn.Return<HostState, LinuxError, Files | Processes> {
-  const { paths, lasting } = target.profile
+  const { paths, lasting, compared } = target.profile
   const isLasting = matchesAny(lasting)
+  const when = <A, E, R>(kind: HostKind, read: Effect.Effect<ReadonlyArray<A>, E, R>) =>
+    compared.includes(kind) ? read : Effect.succeed<ReadonlyArray<A>>([])
   const mounted = yield* mounts(target)
-  const found = yield* Effect.forEach(paths, (path) => filesBelow(target, path, isLasting))
-  const own = yield* processesOf(target)
+  const allFiles = Effect.map(
+    Effect.forEach(paths, (path) => filesBelow(target, path, isLasting)),
+    (found) => found.flat()
+  )
   return {
     lines: {
-      ...mounted,
-      links: yield* links(target),
-      firewall: yield* firewall(target),
-      ports: yield* ports(target),
-      cgroups: yield* cgroups(target),
-      processes: own.map(describeProcess),
-      files: found.flat()
+      mounts: yield* when("mounts", Effect.succeed(mounted.mounts)),
+      namespaces: yield* when("namespaces", Effect.succeed(mounted.namespaces)),
+      links: yield* when("links", links(target)),
+      firewall: yield* when("firewall", firewall(target)),
+      ports: yield* when("ports", ports(target)),
+      cgroups: yield* when("cgroups", cgroups(target)),
+      processes: (yield* when("processes", processesOf(target))).map(describeProcess),
+      files: yield* when("files", allFiles)
     },
     daemon: yield* daemonState(target)
   }
 })
 
 export interface Difference {
-  readonly kind: Kind | "descriptors" | "memory"
+  readonly kind: HostKind
   readonly text: string
 }
 

@@ -4,6 +4,21 @@ import { InvalidInput } from "./HarnessError.ts"
 import { builtInProfiles } from "./profiles.ts"
 import { isRule } from "./Rules.ts"
 
+/** Each is compared by the rule `host.<kind>`. */
+export const hostKinds = [
+  "mounts",
+  "namespaces",
+  "links",
+  "firewall",
+  "ports",
+  "cgroups",
+  "processes",
+  "files",
+  "descriptors",
+  "memory"
+] as const
+export type HostKind = (typeof hostKinds)[number]
+
 const Text = Schema.NonEmptyString
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
   schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
@@ -54,6 +69,8 @@ export const Profile = Schema.Struct({
   lastingMounts: List(),
   /** A regular expression on names of links that are the target's, where it shares the host's network. */
   links: withDefault(Schema.String, "^(veth|cni)"),
+  /** Kinds of things on the host that are compared. */
+  compared: Schema.Array(Schema.Literals(hostKinds)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(hostKinds))),
   /** Pods' cgroups are made below it. */
   cgroupParent: withDefault(Schema.String, "/cricket-harness"),
   logDirectory: withDefault(Schema.String, "/var/log/pods"),

@@ -1,5 +1,5 @@
 /** Scenarios one after the other on one target; a violation is made smaller, written down, and the target begun anew. */
-import { Clock, Effect, Exit, Scope } from "effect"
+import { Clock, Effect, Exit, Option, Scope } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { TargetError, Violation } from "./HarnessError.ts"
 import { type Entry, execute, type Execution, makeExecution } from "./execute.ts"
@@ -9,7 +9,7 @@ import { makeModel } from "./Model.ts"
 import type { Operation, Services, Site } from "./Operation.ts"
 import type { Profile } from "./Profile.ts"
 import type { Step } from "./Scenario.ts"
-import { finish, openSession, type Session } from "./Session.ts"
+import { abandon, finish, openSession, type Session } from "./Session.ts"
 import { onlyDone, simplerScenarios } from "./Shrink.ts"
 
 export interface RunnerOptions {
@@ -93,7 +93,10 @@ export const makeRunner = Effect.fnUntraced(function* (
       )
     )
     const { log: daemonLog } = session.target
-    if (violation !== undefined) yield* close
+    if (violation !== undefined) {
+      if (Option.isNone(session.target.holder)) yield* abandon(site)
+      yield* close
+    }
     const objects = [...site.model.pods, ...site.model.containers]
     const names = new Map(objects.map((object) => [object.id, nameOf(object)]))
     return { steps, ...execution, names, violation, daemonLog }

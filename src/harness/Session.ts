@@ -9,11 +9,12 @@ import { cgroupMounts, type Difference, differences, type HostState, readHostSta
 import { eventually } from "./internal/eventually.ts"
 import { observe, podsOf } from "./internal/observe.ts"
 import { containerStatusOf, makeContainer, makePod, nameOf } from "./internal/requests.ts"
-import type { Judge } from "./Judge.ts"
+import { type Judge, onlooker } from "./Judge.ts"
 import { endsByItself, liveContainers, makeModel, may } from "./Model.ts"
 import type { Services, Site } from "./Operation.ts"
 import { imageSpec, pullImage } from "./operations/images.ts"
 import { checkLog } from "./operations/logs.ts"
+import { hostKinds, type Profile } from "./Profile.ts"
 import { openTarget, type Target, type TargetOptions } from "./Target.ts"
 
 export interface Session {
@@ -131,6 +132,12 @@ const removeAll = Effect.fnUntraced(function* (site: Site) {
   yield* judge.hold("host.listed", left === 0, () => `${left} pods are listed after clean-up`)
 })
 
+/** What a violation has left in a target that goes on: only ours, and without a verdict. */
+export const abandon = Effect.fn("abandon")(function* (site: Site) {
+  yield* Effect.ignore(removeAll({ ...site, judge: onlooker }))
+  yield* removeLogs(site)
+})
+
 const checkLogs = Effect.fnUntraced(function* (site: Site) {
   const files = yield* Files
   for (const container of site.model.containers) {
@@ -147,7 +154,11 @@ const checkLogs = Effect.fnUntraced(function* (site: Site) {
 })
 
 /** Each by itself: one may be known, and the next one not. */
-const holdHost = Effect.fnUntraced(function* (judge: Judge, found: ReadonlyArray<Difference>) {
+const holdHost = Effect.fnUntraced(function* (
+  judge: Judge,
+  compared: Profile["compared"],
+  found: ReadonlyArray<Difference>
+) {
   for (const { kind, text } of found) {
     yield* judge.hold(
       `host.${kind}`,
@@ -155,23 +166,11 @@ const holdHost = Effect.fnUntraced(function* (judge: Judge, found: ReadonlyArray
       () => `${text}${found.length === 1 ? "" : ` (of ${found.length} differences)`}`
     )
   }
-  for (const kind of hostRules) {
-    if (!found.some((one) => one.kind === kind)) yield* judge.hold(`host.${kind}`, true, () => "")
+  for (const kind of hostKinds) {
+    if (compared.includes(kind) && !found.some((one) => one.kind === kind))
+      yield* judge.hold(`host.${kind}`, true, () => "")
   }
 })
-
-const hostRules: ReadonlyArray<Difference["kind"]> = [
-  "mounts",
-  "namespaces",
-  "links",
-  "firewall",
-  "ports",
-  "cgroups",
-  "processes",
-  "files",
-  "descriptors",
-  "memory"
-]
 
 const removeLogs = Effect.fnUntraced(function* ({ model, target }: Site) {
   const files = yield* Files
@@ -212,7 +211,7 @@ export const finish = Effect.fn("finish")(function* (
     look,
     ({ found }) => unknown(found).length === 0
   )
-  yield* holdHost(judge, found)
+  yield* holdHost(judge, target.profile.compared, found)
   // What is known to be left is left once, and not found again after each of the next scenarios.
   if (found.length > 0) session.baseline = now
   yield* removePodCgroups(target)

@@ -1,0 +1,143 @@
+import { afterEach, assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Result } from "effect"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { allOperations } from "../../src/harness/operations.ts"
+import { decodeProfile } from "../../src/harness/Profile.ts"
+import { run } from "../../src/harness/run.ts"
+import { makeRunner } from "../../src/harness/Runner.ts"
+import { decodeScenario } from "../../src/harness/Scenario.ts"
+import { Files } from "../../src/linux/Files.ts"
+import { Processes } from "../../src/linux/Processes.ts"
+import { type Fault, startFakeRuntime } from "./fakeRuntime.ts"
+
+const services = Layer.mergeAll(Files.layer, Processes.layer)
+const directory = mkdtempSync(`${tmpdir()}/cricket-harness-test-`)
+const endings: Array<() => void> = []
+let targets = 0
+
+afterEach(() => {
+  for (const end of endings.splice(0)) end()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+const start = (fault: Fault) =>
+  Effect.gen(function* () {
+    const place = mkdtempSync(`${tmpdir()}/cricket-harness-test-`)
+    const socket = join(place, `${++targets}.sock`)
+    const { stop, ...state } = yield* Effect.promise(() => startFakeRuntime(socket, fault))
+    endings.push(() => {
+      stop()
+      rmSync(place, { recursive: true, force: true })
+    })
+    const profile = Result.getOrThrow(
+      decodeProfile("fake", {
+        name: "fake",
+        endpoint: `unix://${socket}`,
+        images: { main: "busybox", spare: "spare" },
+        logDirectory: join(place, "logs"),
+        compared: [],
+        limits: { rpc: fault === "hangs" ? 0.7 : 5, settle: 0.7 }
+      })
+    )
+    return { place, profile, ...state }
+  })
+
+const running = (fault: Fault, runs: number) =>
+  Effect.gen(function* () {
+    const { place, profile, ...state } = yield* start(fault)
+    const report = yield* run({
+      profile,
+      operations: allOperations,
+      only: ["pods", "containers", "images"],
+      seed: 1,
+      runs,
+      limitMs: 60_000,
+      length: 25,
+      maxFailures: 1,
+      shrink: { attempts: 400, repeat: 1, limitMs: 60_000 },
+      output: join(place, "out"),
+      directory: join(place, "targets"),
+      environment: {},
+      first: [],
+      write: () => Effect.void
+    })
+    return { place, report, profile, ...state }
+  }).pipe(Effect.provide(services))
+
+/** What each fault breaks, and the most steps that show it. */
+const faults: ReadonlyArray<readonly [Fault, RegExp, number]> = [
+  ["remove-twice", /^pod\.remove\.concurrent$/, 2],
+  ["exit-code", /^container\.exit\.code$/, 4],
+  ["listed-for-ever", /^(container|pod)\.remove\.gone$/, 3],
+  ["two-pods", /^(pod\.run\.(again|concurrent|retry)|pod\.name\.unique|read\.listed)$/, 2],
+  ["stop-pod", /^pod\.stop\.(containers|created)$/, 4],
+  ["start-time", /^container\.times$/, 4],
+  ["hangs", /^rpc\.deadline$/, 4]
+]
+
+describe("a run of the harness", () => {
+  it.live("finds nothing in a runtime that keeps the contract, and leaves nothing there", () =>
+    Effect.gen(function* () {
+      const { report, pods, containers } = yield* running("none", 8)
+      assert.deepStrictEqual(report.failures, [])
+      assert.isAbove(report.commands, 60)
+      assert.strictEqual(pods.size + containers.size, 0)
+      assert.isAbove(report.rules["container.start.running"]?.held ?? 0, 5)
+    })
+  )
+
+  for (const [fault, rule, steps] of faults) {
+    it.live(
+      `finds the fault ${fault}, makes it small, and keeps it for replay`,
+      () =>
+        Effect.gen(function* () {
+          const { report, place, profile } = yield* running(fault, 60)
+          const [failure] = report.failures
+          assert.isDefined(failure)
+          assert.match(failure?.rule ?? "", rule)
+          assert.isAtMost(failure?.steps ?? 99, steps)
+          assert.isAbove(report.rules[failure?.rule ?? ""]?.violated ?? 0, 0)
+          const folder = join(place, "out", failure?.directory ?? "")
+          assert.includeMembers(readdirSync(folder), ["scenario.json", "first.log", "smallest.log"])
+          const text = readFileSync(join(folder, "scenario.json"), "utf8")
+          const scenario = Result.getOrThrow(decodeScenario("scenario", text))
+          const again = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const directory = join(place, "replay")
+              const runner = yield* makeRunner({ profile, operations: allOperations, directory, environment: {} })
+              return yield* runner.run(scenario.steps)
+            })
+          ).pipe(Effect.provide(services))
+          assert.strictEqual(again.violation?.rule, failure?.rule)
+        }),
+      60_000
+    )
+  }
+
+  it.live("goes on where a deviation is known, and names it", () =>
+    Effect.gen(function* () {
+      const { profile, place } = yield* start("remove-twice")
+      const known = [{ rule: "pod.remove.concurrent", reason: "of two one fails" }]
+      const report = yield* run({
+        profile: { ...profile, known },
+        operations: allOperations,
+        only: ["RemovePod"],
+        seed: 1,
+        runs: 8,
+        limitMs: 30_000,
+        length: 25,
+        maxFailures: 1,
+        shrink: { attempts: 0, repeat: 1, limitMs: 0 },
+        output: join(place, "out"),
+        directory: join(place, "targets"),
+        environment: {},
+        first: [],
+        write: () => Effect.void
+      }).pipe(Effect.provide(services))
+      assert.deepStrictEqual(report.failures, [])
+      assert.strictEqual(report.rules["pod.remove.concurrent"]?.known[0]?.reason, "of two one fails")
+    })
+  )
+})
