@@ -1,5 +1,6 @@
 /** Brings exits into the state of containers and pods: as monitors record them, and where no monitor is left to do so. */
 import { Clock, Duration, Effect, Option, Schedule, Stream } from "effect"
+import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Conmon } from "../conmon/Conmon.ts"
 import { Files } from "../linux/Files.ts"
 import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
@@ -37,6 +38,18 @@ const endStragglers = ({ id, resources }: ContainerRecord) =>
     Effect.forkDetach({ startImmediately: true })
   )
 
+/** What SIGKILL ends with: the kernel's, where memory has run out. */
+const killed = 137
+
+/** The monitor may not have heard of it when the process is gone already, but the cgroup is still there. */
+const ranOutOfMemory = Effect.fnUntraced(function* ({ resources }: ContainerRecord) {
+  const cgroups = yield* Cgroups
+  const runtime = resources.find((row) => row._tag === "Runtime")
+  if (runtime === undefined || runtime.cgroup === "") return false
+  const found = yield* Effect.orElseSucceed(cgroups.usageInDetail(runtime.cgroup), () => undefined)
+  return (found?.details.oomKills ?? 0n) > 0n
+})
+
 const lostPause = Effect.fnUntraced(function* (podId: string) {
   yield* (yield* Pods)
     .move(podId, { _tag: "Lost", reason: "the process that holds its PID namespace has ended" })
@@ -66,7 +79,9 @@ export const recordExit = Effect.fn("recordExit")(function* (id: string) {
   if (container.state._tag === "Created") {
     yield* Effect.timeoutOption((yield* Jobs).settled(startOf(id)), startPatience)
   }
-  const { code, finishedAtNs, oomKilled } = exit.value
+  const { code, finishedAtNs } = exit.value
+  const unasked = code === killed && container.state._tag !== "Stopping"
+  const oomKilled = exit.value.oomKilled || (unasked && (yield* ranOutOfMemory(container)))
   yield* pods
     .moveContainer(id, {
       _tag: "Exited",

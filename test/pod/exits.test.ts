@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import type { ContainerRecord } from "../../src/pod/ContainerRecord.ts"
 import { recordExit, startOf } from "../../src/pod/exits.ts"
 import { Jobs } from "../../src/pod/Jobs.ts"
 import { Pods } from "../../src/pod/Pods.ts"
@@ -61,5 +62,42 @@ describe("an exit that is recorded before the start is answered for", () => {
       yield* Fiber.join(exit)
       assert.deepInclude((yield* pods.container(containerId)).state, { _tag: "Exited", exitCode: 3 })
     }).pipe(Effect.provide(exitedHost(3).layer))
+  )
+})
+
+describe("a process that was killed", () => {
+  const reasonOf = (host: Host, state: ContainerRecord["state"] = containerRecord().state) =>
+    Effect.gen(function* () {
+      const pods = yield* Pods
+      yield* pods.adopt([podRecord()], [containerRecord({ state })])
+      yield* recordExit(containerId)
+      const after = (yield* pods.container(containerId)).state
+      return after._tag === "Exited" ? after.reason : after._tag
+    }).pipe(Effect.provide(Layer.fresh(host.layer)))
+
+  it.effect("for lack of memory is known by its cgroup where the monitor has not heard of it", () =>
+    Effect.gen(function* () {
+      for (const [kills, expected] of [
+        [1n, "OOMKilled"],
+        [0n, "Error"],
+        [undefined, "Error"]
+      ] as const) {
+        const host = exitedHost(137)
+        host.oomKills = kills
+        assert.strictEqual(yield* reasonOf(host), expected)
+      }
+    })
+  )
+
+  it.effect("by a stop was not killed for lack of memory, nor one that ended by itself", () =>
+    Effect.gen(function* () {
+      const stopped = exitedHost(137)
+      stopped.oomKills = 1n
+      const stopping = { _tag: "Stopping", pid: 100, startTime: 7, startedAtNs: 1n, deadlineMs: 0 } as const
+      assert.strictEqual(yield* reasonOf(stopped, stopping), "Error")
+      const ended = exitedHost(0)
+      ended.oomKills = 1n
+      assert.strictEqual(yield* reasonOf(ended), "Completed")
+    })
   )
 })

@@ -39,11 +39,10 @@ const encode = (event: LifeEvent): Encoded => {
   return encoded
 }
 
-export const getContainerEvents = () =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      const { runtime } = yield* Settings
-      if (!runtime.enable_pod_events) return yield* new EventsDisabled()
-      return Stream.map((yield* Events).listen, encode)
-    })
-  )
+export const getContainerEvents = Stream.unwrap(
+  Effect.gen(function* () {
+    const { runtime } = yield* Settings
+    if (!runtime.enable_pod_events) return yield* new EventsDisabled()
+    return Stream.map((yield* Events).listen, encode)
+  })
+)

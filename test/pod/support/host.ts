@@ -100,6 +100,8 @@ export class Host {
   /** Last saved record by id; what was dropped is not in it. */
   readonly saved = new Map<string, PodRecord | ContainerRecord>()
   diskFull = false
+  /** Processes that the kernel has killed in every cgroup for lack of memory; undefined where there is no cgroup. */
+  oomKills: bigint | undefined
   /** What looking for a process fails with. */
   findFails: LinuxError | undefined
 
@@ -190,7 +192,14 @@ export class Host {
             return exit === "damaged" ? damaged(containerId) : Effect.succeed(Option.fromUndefinedOr(exit))
           })
       }),
-      Layer.mock(Cgroups, { version: 2, killAll: (cgroup) => Effect.sync(() => void this.killed.push(cgroup)) })
+      Layer.mock(Cgroups, {
+        version: 2,
+        killAll: (cgroup) => Effect.sync(() => void this.killed.push(cgroup)),
+        usageInDetail: () =>
+          Effect.sync(() =>
+            this.oomKills === undefined ? undefined : ({ details: { oomKills: this.oomKills } } as never)
+          )
+      })
     )
   }
 
