@@ -1,5 +1,6 @@
 /** What is kept on disk of a container: all that ContainerStatus answers, and a row for all it holds of the host. */
 import { Schema } from "effect"
+import { IdMappings } from "../linux/IdMapping.ts"
 import { ContainerState } from "./ContainerState.ts"
 import { Limits } from "./Limits.ts"
 import { Labels, type PodRecord } from "./PodRecord.ts"
@@ -17,6 +18,8 @@ export const MountRecord = Schema.Struct({
   propagation: Schema.Int,
   recursiveReadOnly: Schema.Boolean,
   mountOptions: Schema.Array(Schema.String),
+  /** Of a volume that is mapped for the pod's user namespace. */
+  mappings: Schema.optionalKey(IdMappings),
   /** CRI Mount.image with the mounted image's digest; absent where a path of the host is mounted. */
   image: Schema.optionalKey(
     Schema.Struct({

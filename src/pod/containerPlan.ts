@@ -7,6 +7,7 @@ import { Images, repoDigests } from "../image/Images.ts"
 import { generateId } from "../model/Id.ts"
 import { stopSignal } from "../model/Signal.ts"
 import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
+import { isMapped } from "../oci/spec/mounts.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
 import { containerName, type ContainerRecord } from "./ContainerRecord.ts"
@@ -45,7 +46,8 @@ const recordedMount = (mount: Mount, volumes: ReadonlyArray<ImageVolume>): Conta
     selinuxRelabel: mount.selinuxRelabel,
     propagation: mount.propagation,
     recursiveReadOnly: mount.recursiveReadOnly,
-    mountOptions: mount.mountOptions
+    mountOptions: mount.mountOptions,
+    ...(isMapped(mount) ? { mappings: { uids: mount.uidMappings, gids: mount.gidMappings } } : {})
   }
   const { image } = mount
   const volume = isImageMount(mount)

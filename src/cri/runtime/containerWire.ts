@@ -63,8 +63,8 @@ const toMount = (mount: MountRecord): Mount => ({
   readonly: mount.readonly,
   selinuxRelabel: mount.selinuxRelabel,
   propagation: mount.propagation as MountPropagation,
-  uidMappings: [],
-  gidMappings: [],
+  uidMappings: [...(mount.mappings?.uids ?? [])],
+  gidMappings: [...(mount.mappings?.gids ?? [])],
   recursiveReadOnly: mount.recursiveReadOnly,
   ...mountedImage(mount),
   mountOptions: [...mount.mountOptions]

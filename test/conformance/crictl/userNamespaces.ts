@@ -150,10 +150,14 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
 
       const { status, info } = await crictl.json("inspect", containerId)
       assert.deepInclude(status.user.linux, { uid: "0", gid: "0" })
+      const volumes = status.mounts.map((mount: Request) => [mount["containerPath"], mount["uidMappings"]])
+      const ids = [{ containerId: 0, hostId: firstId, length: 65_536 }]
+      assert.deepInclude(volumes, ["/volume", ids])
+      assert.deepInclude(volumes, ["/plain", []])
       const host = readFileSync(`/proc/${info.pid}/status`, "utf8")
       assert.match(host, /^Uid:\t70000\t70000\t70000\t70000$/m)
       const options = (await crictl.json("inspectp", podId)).status.linux.namespaces.options.usernsOptions
-      assert.deepStrictEqual(options.uids, [{ containerId: 0, hostId: firstId, length: 65_536 }])
+      assert.deepStrictEqual(options.uids, ids)
       assert.deepStrictEqual([options.mode, options.gids], ["POD", options.uids])
       assert.match(await address(podId), /^10\.213\./)
 

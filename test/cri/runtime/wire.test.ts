@@ -167,6 +167,33 @@ describe("pods on the wire", () => {
     })
   }
 
+  it("echoes its user namespace, and the volumes that are mapped for it", () => {
+    const range = [{ containerId: 0, hostId: 70_000, length: 65_536 }]
+    const ids = { uids: range, gids: range }
+    const optionsOf = (user: typeof ids | null) =>
+      toPodSandboxStatus(podRecord({ namespaces: { network: "pod", pid: "container", ipc: "pod", user } })).linux
+        ?.namespaces?.options?.usernsOptions
+    assert.deepStrictEqual(optionsOf(ids), { mode: NamespaceMode.POD, ...ids })
+    assert.deepStrictEqual(optionsOf(null), { mode: NamespaceMode.NODE, uids: [], gids: [] })
+    const mount = {
+      containerPath: "/v",
+      hostPath: "/h",
+      readonly: false,
+      selinuxRelabel: false,
+      propagation: 0,
+      recursiveReadOnly: false,
+      mountOptions: []
+    }
+    const { mounts } = toContainerStatus(containerRecord({ mounts: [{ ...mount, mappings: ids }, mount] }))
+    assert.deepStrictEqual(
+      mounts.map(({ uidMappings, gidMappings }) => [uidMappings, gidMappings]),
+      [
+        [range, range],
+        [[], []]
+      ]
+    )
+  })
+
   it("echoes its namespaces: another network mode makes kubelet replace the pod", () => {
     const namespaces = { network: "node", pid: "node", ipc: "pod", user: null } as const
     const options = toPodSandboxStatus(podRecord({ namespaces, ips: [] })).linux?.namespaces?.options
