@@ -213,7 +213,10 @@ export class ContainerSpecs extends Context.Service<
             command: spec.process.args[0] ?? "",
             hasBindMounts: requested.length > 0
           })
-          return { spec: applyEdits(spec, hookEdits(hooks)), user }
+          return {
+            spec: applyEdits(spec, hookEdits(hooks)),
+            user: { ...user, additionalGids: spec.process.user.additionalGids }
+          }
         }, Effect.provide(services))
 
         const pause = Effect.fn("ContainerSpecs.pause")(function* (request: PauseSpecRequest) {

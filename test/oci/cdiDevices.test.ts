@@ -75,7 +75,11 @@ const make = ({ names = [], config, files, user = "", settings }: Given) =>
       volumeDirectory: "/run/c1/volumes"
     })
   ).pipe(
-    Effect.map((made) => made.spec),
+    Effect.map(({ spec: made, user: reported }) => {
+      // ContainerStatus tells the groups of the first process, whoever gave them.
+      assert.deepStrictEqual(reported.additionalGids, made.process.user.additionalGids)
+      return made
+    }),
     Effect.provide(
       ContainerSpecs.layer({ ...defaultSettings.runtime, ...defaultSettings.image, ...settings }).pipe(
         Layer.provide(Layer.succeed(HostFacts, facts)),

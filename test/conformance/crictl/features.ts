@@ -93,6 +93,8 @@ devices:
       assert.strictEqual(await crictl.exec(containerId, readsAndWrites("/dev/gpu0")), "reads\nwrites")
       assert.strictEqual(await crictl.exec(containerId, "stat -c '%t:%T' /dev/gpu0 /dev/nic"), "a:e5\n1:3")
       assert.include((await crictl.exec(containerId, "id -G")).split(" "), "4242")
+      const { status } = await crictl.json("inspect", containerId)
+      assert.deepStrictEqual(status.user.linux.supplementalGroups, ["0", "4242"])
       const ran = readFileSync(`${directory}/hook-ran`, "utf8")
       assert.include(ran, "from-cdi")
       assert.include(ran, containerId)
