@@ -57,7 +57,7 @@ export const handlers = {
     StopContainer: stopContainer,
     RemoveContainer: removeContainer,
     ContainerStatus: containerStatus,
-    GetContainerEvents: () => getContainerEvents,
+    GetContainerEvents: getContainerEvents,
     UpdateContainerResources: updateContainerResources,
     UpdatePodSandboxResources: updatePodSandboxResources,
     ListContainers: listContainers,

@@ -4,7 +4,7 @@
  * enable_pod_events is off by default, as with CRI-O: then Unimplemented, from which kubelet falls back to its lists.
  */
 import { Buffer } from "node:buffer"
-import { Effect, Stream } from "effect"
+import { Effect, Function, Stream } from "effect"
 import { Settings } from "../../config/Settings.ts"
 import { ContainerEventResponse, ContainerEventType } from "../../gen/runtime/v1/api.ts"
 import { type EventKind, Events, type LifeEvent } from "../../pod/Events.ts"
@@ -39,10 +39,13 @@ const encode = (event: LifeEvent): Encoded => {
   return encoded
 }
 
-export const getContainerEvents = Stream.unwrap(
+const events = Stream.unwrap(
   Effect.gen(function* () {
     const { runtime } = yield* Settings
     if (!runtime.enable_pod_events) return yield* new EventsDisabled()
     return Stream.map((yield* Events).listen, encode)
   })
 )
+
+/** The request is empty. */
+export const getContainerEvents = Function.constant(events)
