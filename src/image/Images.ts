@@ -54,6 +54,13 @@ export const repoDigests = (image: StoredImage): ReadonlyArray<string> => {
   return [...new Set(found)]
 }
 
+/** A pattern, and where it is a reference also the name under which a pull of it is stored. */
+const spellings = (pattern: string): ReadonlyArray<string> => {
+  if (pattern === "") return []
+  const reference = parseReference(pattern)
+  return Result.isSuccess(reference) ? [pattern, formatReference(pinned(reference.success))] : [pattern]
+}
+
 /** CRI's `uid` and `username`: at most one. An invalid USER gives neither, so that nobody takes it for a user who exists. */
 export const runAs = (image: StoredImage): { readonly uid?: number; readonly username?: string } => {
   const parsed = parseImageUser(image.config.config.User)
@@ -78,7 +85,7 @@ export class Images extends Context.Service<
       const store = yield* ImageStore
       const registries = yield* RegistriesConf
       const { pinnedImages, pauseImage } = yield* PullSettings
-      const patterns = [...pinnedImages, pauseImage].filter((pattern) => pattern !== "")
+      const patterns = [...pinnedImages, pauseImage].flatMap(spellings)
 
       const resolve = Effect.fn("Images.resolve")(function* (text: string) {
         const snapshot = yield* store.snapshot

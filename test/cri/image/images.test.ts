@@ -92,6 +92,30 @@ describe("ImageService", () => {
     }).pipe(Effect.provide(world.layer))
   })
 
+  const digest = image.manifestDigest
+  const pins: ReadonlyArray<readonly [pattern: string, expected: boolean]> = [
+    ["r.example/app:v1", true],
+    ["r.example/app:v2", false],
+    ["r.example/app", false],
+    ["r.example/app*", true],
+    ["*example*", true],
+    ["r.example", false],
+    [`r.example/app@${digest}`, true],
+    // As it is stored when it is pulled so: the digest alone counts.
+    [`r.example/app:v9@${digest}`, true],
+    [`r.example/other@${digest}`, false],
+    ["", false]
+  ]
+  for (const [pattern, expected] of pins) {
+    it.effect(`${JSON.stringify(pattern)} ${expected ? "pins" : "does not pin"} what is pulled by its tag`, () => {
+      const world = makeWorld([pattern])
+      return Effect.gen(function* () {
+        yield* pull("r.example/app:v1")
+        assert.strictEqual((yield* status("r.example/app:v1")).image?.pinned, expected)
+      }).pipe(Effect.provide(world.layer))
+    })
+  }
+
   it.effect("a prefix of two ids names neither", () => {
     const world = makeWorld()
     return Effect.gen(function* () {
