@@ -6,6 +6,7 @@ import { LayerUnpacker } from "../../linux/LayerUnpacker.ts"
 import type { ImageStore } from "../ImageStore.ts"
 import { ImageInUse, ImageNotFound, ioError } from "../StoreError.ts"
 import { makeCommit } from "./commit.ts"
+import { makeImageUsage } from "./imageUsage.ts"
 import { withNames } from "./names.ts"
 import { bigDataFile } from "./paths.ts"
 import { leadingLayers } from "./snapshot.ts"
@@ -94,10 +95,10 @@ export const makeImageStore = Effect.gen(function* () {
     return leadingLayers((yield* views.current).chains, diffIds).length
   })
 
-  const layerUsage = makeLayerUsage(files, paths.overlay)
+  const imageUsage = yield* makeImageUsage(files, paths.overlay)
   const usage = Effect.gen(function* () {
     const records = yield* root.records
-    const sizes = yield* layerUsage(records.layers.filter((layer) => layer.diffId !== undefined).map(({ id }) => id))
+    const sizes = yield* imageUsage(records.layers.filter((layer) => layer.diffId !== undefined))
     return { mountpoint: paths.imagesDirectory, usedBytes: sizes.bytes, usedInodes: sizes.inodes }
   })
 
@@ -113,29 +114,3 @@ export const makeImageStore = Effect.gen(function* () {
     usage
   } satisfies ImageStore["Service"]
 })
-
-/** Image layers never change, so each is measured once. */
-const makeLayerUsage = (files: Files["Service"], overlay: string) => {
-  const measured = new Map<string, { readonly bytes: bigint; readonly inodes: bigint }>()
-  const measure = (id: string) =>
-    files.diskUsage(posix.join(overlay, id, "diff")).pipe(
-      Effect.tap((usage) => Effect.sync(() => measured.set(id, usage))),
-      Effect.mapError(ioError("measure layer", id))
-    )
-  return Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
-    const present = new Set(ids)
-    for (const id of measured.keys()) if (!present.has(id)) measured.delete(id)
-    yield* Effect.forEach(
-      ids.filter((id) => !measured.has(id)),
-      measure,
-      { discard: true }
-    )
-    let bytes = 0n
-    let inodes = 0n
-    for (const usage of measured.values()) {
-      bytes += usage.bytes
-      inodes += usage.inodes
-    }
-    return { bytes, inodes }
-  })
-}
