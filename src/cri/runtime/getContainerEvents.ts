@@ -4,9 +4,9 @@
  * enable_pod_events is off by default, as with CRI-O: then Unimplemented, from which kubelet falls back to its lists.
  */
 import { Buffer } from "node:buffer"
-import { Effect, Function, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { Settings } from "../../config/Settings.ts"
-import { ContainerEventResponse, ContainerEventType } from "../../gen/runtime/v1/api.ts"
+import { ContainerEventResponse, ContainerEventType, type GetEventsRequest } from "../../gen/runtime/v1/api.ts"
 import { type EventKind, Events, type LifeEvent } from "../../pod/Events.ts"
 import { Encoded } from "../adapter.ts"
 import { EventsDisabled } from "../CriError.ts"
@@ -47,5 +47,4 @@ const events = Stream.unwrap(
   })
 )
 
-/** The request is empty. */
-export const getContainerEvents = Function.constant(events)
+export const getContainerEvents: (request: GetEventsRequest) => typeof events = () => events

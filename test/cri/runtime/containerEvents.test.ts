@@ -22,7 +22,7 @@ const layerWith = (enabled: boolean) =>
 const serving = Effect.gen(function* () {
   const context = yield* Effect.context<Events | Settings>()
   return yield* startServer({
-    runtime: { GetContainerEvents: () => getContainerEvents().pipe(Stream.provideContext(context)) },
+    runtime: { GetContainerEvents: () => getContainerEvents({}).pipe(Stream.provideContext(context)) },
     recovering: true
   })
 })
@@ -140,7 +140,7 @@ describe("GetContainerEvents", () => {
       yield* pods.adopt([podRecord({ labels: { "\ud800": "\udfff" } })], [containerRecord()])
       yield* pods.moveContainer(containerId, exit)
       yield* (yield* Events).recovered
-      const [message] = yield* getContainerEvents().pipe(Stream.take(1), Stream.runCollect)
+      const [message] = yield* getContainerEvents({}).pipe(Stream.take(1), Stream.runCollect)
       decodeStrictly(ContainerEventResponse, message!.bytes)
     }).pipe(Effect.provide(layerWith(true)))
   )
