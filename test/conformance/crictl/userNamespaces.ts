@@ -156,6 +156,15 @@ export const userNamespaces = (site: () => Site, runtime: "crun" | "runc") =>
       assert.deepInclude(volumes, ["/plain", []])
       const host = readFileSync(`/proc/${info.pid}/status`, "utf8")
       assert.match(host, /^Uid:\t70000\t70000\t70000\t70000$/m)
+      // In every hierarchy the container lies below its pod's cgroup.
+      const parent = String(linux["cgroup_parent" as keyof typeof linux])
+      const cgroups = readFileSync(`/proc/${info.pid}/cgroup`, "utf8").trimEnd().split("\n")
+      const inTree = cgroups.filter((line) => line.endsWith(`:${parent}/crio-${containerId}`))
+      assert.isAbove(inTree.length, 0)
+      assert.deepStrictEqual(
+        cgroups.filter((line) => !line.endsWith(":/") && !inTree.includes(line) && !line.startsWith("0::")),
+        []
+      )
       const options = (await crictl.json("inspectp", podId)).status.linux.namespaces.options.usernsOptions
       assert.deepStrictEqual(options.uids, ids)
       assert.deepStrictEqual([options.mode, options.gids], ["POD", options.uids])
