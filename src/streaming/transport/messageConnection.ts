@@ -1,7 +1,7 @@
 /** A WebSocket of the `ws` package that lets its reader set the pace. */
 import { Cause, Effect, type Scope, Stream } from "effect"
 import type { Socket } from "node:net"
-import { WebSocket } from "ws"
+import type { WebSocket } from "ws"
 import type { Message, MessageConnection } from "../MessageConnection.ts"
 import { ConnectionLost } from "../StreamingError.ts"
 import { guardSocket } from "./guardedSocket.ts"
@@ -28,7 +28,10 @@ export const makeMessageConnection = Effect.fnUntraced(function* (
   const waiting: Array<{ readonly data: Buffer; readonly binary: boolean }> = []
   let waitingBytes = 0
   let reader: (() => void) | undefined
-  let end: Effect.Effect<never, ConnectionLost | Cause.Done> | undefined
+  let end: Effect.Effect<never, ConnectionLost | Cause.Done> | undefined =
+    webSocket.readyState === webSocket.CLOSED
+      ? Effect.fail(new ConnectionLost({ reason: "the client left after the handshake" }))
+      : undefined
   let fault: ConnectionLost | undefined
   let closing = false
 
@@ -73,7 +76,7 @@ export const makeMessageConnection = Effect.fnUntraced(function* (
 
   const send = (message: Message) =>
     Effect.suspend(() => {
-      if (failure() === undefined && webSocket.readyState === WebSocket.OPEN) {
+      if (failure() === undefined && webSocket.readyState === webSocket.OPEN) {
         webSocket.send(message, { binary: typeof message !== "string" })
         return drained
       }
@@ -85,7 +88,7 @@ export const makeMessageConnection = Effect.fnUntraced(function* (
       closing = true
       forget()
       if (webSocket.isPaused) webSocket.resume()
-      const open = webSocket.readyState === WebSocket.OPEN
+      const open = webSocket.readyState === webSocket.OPEN
       webSocket.close(code, reason)
       // Behind the close frame.
       if (open) socket.write(new Uint8Array(0), flushed)
@@ -95,7 +98,7 @@ export const makeMessageConnection = Effect.fnUntraced(function* (
   yield* Effect.sleep(pongEvery).pipe(
     Effect.andThen(
       Effect.sync(() => {
-        if (webSocket.isPaused && webSocket.readyState === WebSocket.OPEN) webSocket.pong()
+        if (webSocket.isPaused && webSocket.readyState === webSocket.OPEN) webSocket.pong()
       })
     ),
     Effect.forever,

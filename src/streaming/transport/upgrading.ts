@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { type IncomingMessage, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import { type WebSocket, WebSocketServer } from "ws"
+import type { WebSocket } from "ws"
 import { headTimeoutMs, maxMessageBytes } from "../limits.ts"
 import { ConnectionLost } from "../StreamingError.ts"
 import type { IncomingRequest } from "../Transport.ts"
@@ -52,11 +52,13 @@ const switching = (protocol: string): string =>
 const longestTimer = 2 ** 31 - 1
 
 /** The handshake of RFC 6455 with the subprotocol that was chosen before. */
-const acceptWebSocket = (
+const acceptWebSocket = Effect.fnUntraced(function* (
   { request, socket, head }: { readonly request: IncomingMessage; readonly socket: Socket; readonly head: Buffer },
   protocol: string
-): Effect.Effect<WebSocket, ConnectionLost> =>
-  Effect.callback((resume) => {
+) {
+  // Not before somebody needs it: kubelet speaks SPDY.
+  const { WebSocketServer } = yield* Effect.promise(() => import("ws"))
+  return yield* Effect.callback<WebSocket, ConnectionLost>((resume) => {
     const options = {
       noServer: true,
       clientTracking: false,
@@ -78,6 +80,7 @@ const acceptWebSocket = (
       resume(Effect.fail(new ConnectionLost({ reason: `the WebSocket handshake failed: ${cause.message}`, cause })))
     })
     const onClose = () => resume(Effect.fail(new ConnectionLost({ reason: "the client left during the handshake" })))
+    if (socket.destroyed) return onClose()
     socket.once("close", onClose)
     server.handleUpgrade(unnamed, socket, head, (webSocket) => {
       // Until its user listens: a message without a listener is lost, an error without one ends the daemon.
@@ -87,6 +90,7 @@ const acceptWebSocket = (
       resume(Effect.succeed(webSocket))
     })
   })
+})
 
 export const upgradable = (
   request: IncomingMessage,
