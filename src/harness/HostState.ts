@@ -161,14 +161,12 @@ const filesBelow: (
   isLasting: (path: string) => boolean
 ) => Effect.Effect<ReadonlyArray<string>, LinuxError, Files> = Effect.fnUntraced(function* (target, path, isLasting) {
   const entries = yield* (yield* Files).readDirectoryEntries(target.seen(path)).pipe(orEmpty)
-  const kept = entries
-    .map(({ name, kind }) => ({ path: `${path}/${name}`, kind }))
-    .filter((one) => !isLasting(one.path))
+  const found = entries.map(({ name, kind }) => ({ path: `${path}/${name}`, kind }))
   const deeper = yield* Effect.forEach(
-    kept.filter(({ kind }) => kind === "directory"),
+    found.filter((one) => one.kind === "directory" && !isLasting(`${one.path}/`)),
     (one) => filesBelow(target, one.path, isLasting)
   )
-  return [...kept.map((one) => one.path), ...deeper.flat()]
+  return [...found.filter((one) => !isLasting(one.path)).map((one) => one.path), ...deeper.flat()]
 })
 
 const daemonState = Effect.fnUntraced(function* (target: Target) {

@@ -63,7 +63,10 @@ export const Profile = Schema.Struct({
   pidFile: Schema.optionalKey(Text),
   /** Files and directories that are the target's own: what is below them, and what is mounted there, is compared. */
   paths: List(),
-  /** Regular expressions on paths: what stays there, and what is below it, is meant to stay. */
+  /**
+   * Regular expressions on paths that may come and stay. One that matches the path with a slash at its end ("/x(/|$)")
+   * leaves out all that is below it too.
+   */
   lasting: List(),
   /** The same for places where something is mounted. */
   lastingMounts: List(),

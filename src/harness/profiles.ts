@@ -13,7 +13,8 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     name: "cricket",
     endpoint: "unix:///var/run/crio/crio.sock",
     paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni"],
-    lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/overlay/[0-9a-f]{64}$", "/overlay/l$", "/overlay-images$"],
+    // Each daemon has one of its own of these two.
+    lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/cricket/exec/exec-[0-9a-f]+$"],
     // The store binds it over itself before its first mount, as containers/storage does.
     lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },
@@ -25,7 +26,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     endpoint: "unix:///var/run/crio/crio.sock",
     pidFile: "/var/run/crio/crio.pid",
     paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni", "/var/run/crio"],
-    lasting: [...network, "/overlay/[0-9a-f]{64}$", "/overlay/l$", "/overlay-images$"],
+    lasting: network,
     monitor: { program: "conmon", scope: "container" },
     images,
     capabilities: ["hostPorts"],

@@ -1,0 +1,83 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  type Act,
+  codesOfStop,
+  containerAfter,
+  type ContainerState,
+  type Event,
+  podAfter,
+  type PodState
+} from "../../src/harness/Model.ts"
+
+const events = (...list: ReadonlyArray<readonly [Act, Event["result"]]>): ReadonlyArray<Event> =>
+  list.map(([act, result]) => ({ act, result }))
+
+const podRows: ReadonlyArray<
+  readonly [string, ReadonlyArray<PodState>, ReadonlyArray<Event>, ReadonlyArray<PodState>]
+> = [
+  ["runs", ["absent"], events(["run", "done"]), ["ready"]],
+  ["is refused", ["absent"], events(["run", "failed"]), ["absent"]],
+  ["may run after a lost answer", ["absent"], events(["run", "unknown"]), ["absent", "ready", "notReady"]],
+  ["runs when one of two requests was refused", ["absent"], events(["run", "done"], ["run", "failed"]), ["ready"]],
+  ["is stopped", ["ready"], events(["stopPod", "done"]), ["notReady"]],
+  ["may be stopped", ["ready"], events(["stopPod", "unknown"]), ["ready", "notReady"]],
+  ["stays gone when it is stopped", ["absent"], events(["stopPod", "done"]), ["absent"]],
+  ["is removed beside a stop", ["ready"], events(["stopPod", "done"], ["removePod", "done"]), ["absent"]],
+  ["may be removed", ["ready"], events(["removePod", "unknown"]), ["ready", "notReady", "absent"]],
+  ["is not removed by a refusal", ["ready"], events(["removePod", "failed"]), ["ready"]]
+]
+
+const containerRows: ReadonlyArray<
+  readonly [string, ReadonlyArray<ContainerState>, ReadonlyArray<Event>, boolean, ReadonlyArray<ContainerState>]
+> = [
+  ["is created", ["absent"], events(["create", "done"]), false, ["created"]],
+  ["may be created", ["absent"], events(["create", "unknown"]), false, ["absent", "created"]],
+  ["runs", ["created"], events(["start", "done"]), false, ["running"]],
+  ["runs and may have ended", ["created"], events(["start", "done"]), true, ["running", "exited"]],
+  ["may run", ["created"], events(["start", "unknown"]), false, ["created", "running", "exited"]],
+  ["exits when it is stopped", ["running"], events(["stop", "done"]), false, ["exited"]],
+  ["exits with its pod", ["created"], events(["stopPod", "done"]), false, ["exited"]],
+  [
+    "started and stopped at once: either was first",
+    ["created"],
+    events(["start", "done"], ["stop", "done"]),
+    false,
+    ["exited", "running"]
+  ],
+  [
+    "started and its pod stopped at once: it does not run",
+    ["created"],
+    events(["start", "done"], ["stopPod", "done"]),
+    false,
+    ["exited"]
+  ],
+  [
+    "made in a pod that is stopped meanwhile",
+    ["absent"],
+    events(["create", "done"], ["stopPod", "done"]),
+    false,
+    ["exited"]
+  ],
+  ["is gone when its pod is", ["running"], events(["removePod", "done"], ["stop", "unknown"]), false, ["absent"]],
+  ["may be gone", ["running"], events(["remove", "unknown"]), false, ["running", "exited", "absent"]],
+  ["its process is killed", ["running"], events(["killed", "done"]), false, ["exited"]],
+  ["stays exited when a start is refused", ["exited"], events(["start", "failed"]), false, ["exited"]]
+]
+
+describe("the model", () => {
+  for (const [name, before, list, after] of podRows) {
+    it(`a pod ${name}`, () => {
+      assert.sameMembers([...podAfter(new Set(before), list)], [...after])
+    })
+  }
+  for (const [name, before, list, endsAlone, after] of containerRows) {
+    it(`a container ${name}`, () => {
+      assert.sameMembers([...containerAfter(new Set(before), list, endsAlone)], [...after])
+    })
+  }
+  it("a grace period of nothing is SIGKILL", () => {
+    assert.deepStrictEqual(codesOfStop("obeys", 0), [137])
+    assert.deepStrictEqual(codesOfStop("obeys", 2), [0, 137])
+    assert.deepStrictEqual(codesOfStop("sleeps", 2), [137])
+  })
+})
