@@ -2,7 +2,16 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import type { UserNamespace } from "../../../src/linux/IdMapping.ts"
 import { Namespaces } from "../../../src/linux/Namespaces.ts"
 import { ContainerStore } from "../../../src/store/ContainerStore.ts"
@@ -143,10 +152,11 @@ it.live("what a dead process left mounted is gone when the next one starts", () 
 it.live("a file system without idmapped mounts is told by name, and nothing stays mounted", () =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
-      mkdirSync("/tmp/cricket-ramfs", { recursive: true })
-      execFileSync("mount", ["-t", "ramfs", "none", "/tmp/cricket-ramfs"])
+      const directory = mkdtempSync("/tmp/cricket-ramfs-")
+      execFileSync("mount", ["-t", "ramfs", "none", directory])
+      return directory
     }),
-    () =>
+    (directory) =>
       inPlace(
         (place) =>
           Effect.gen(function* () {
@@ -160,8 +170,12 @@ it.live("a file system without idmapped mounts is told by name, and nothing stay
             assert.deepStrictEqual(mountsBelow(`${place.graphRoot}/overlay`), [])
             yield* store.remove(containerId)
           }).pipe(Effect.provide(Layer.suspend(() => storeLayer(place))), Effect.scoped),
-        "/tmp/cricket-ramfs"
+        directory
       ),
-    () => Effect.sync(() => execFileSync("umount", ["-l", "/tmp/cricket-ramfs"]))
+    (directory) =>
+      Effect.sync(() => {
+        execFileSync("umount", ["-l", directory])
+        rmdirSync(directory)
+      })
   )
 )
