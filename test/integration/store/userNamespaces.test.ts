@@ -120,13 +120,13 @@ it.live("a volume is for reading only, and an image of many layers fits", () =>
     Effect.gen(function* () {
       const userNamespace = yield* pinned(place)
       const store = yield* ContainerStore
-      const layers = Array.from({ length: 100 }, (_, index) =>
+      const layers = Array.from({ length: 60 }, (_, index) =>
         layerOf(tarOf((root) => writeFileSync(`${root}/file-${index}`, String(index))))
       )
       const { id: imageId } = yield* install(imageOf(layers))
       yield* store.create({ ...request, imageId, userNamespace })
       const volume = yield* store.mountVolume(containerId, userNamespace)
-      assert.strictEqual(readdirSync(volume).length, 100)
+      assert.strictEqual(readdirSync(volume).length, 60)
       assert.deepStrictEqual(owner(`${volume}/file-0`), [firstId, firstId])
       assert.throws(() => writeFileSync(`${volume}/new`, ""), /EROFS/)
       yield* store.remove(containerId)
