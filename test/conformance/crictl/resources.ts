@@ -133,6 +133,6 @@ export const limitsOfContainers = (site: () => Site) =>
     it("and the node's pod CIDR, which is taken note of", async () => {
       const { crictl, log } = site()
       await crictl.ok("update-runtime-config", "--pod-cidr", "10.200.7.0/24")
-      assert.include(log(), "the node's pod CIDR is 10.200.7.0/24")
+      await eventually("it is in the log", () => log().includes("the node's pod CIDR is 10.200.7.0/24"))
     })
   })
