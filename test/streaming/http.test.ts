@@ -1,7 +1,8 @@
 /** The HTTP side of the streaming server: tokens in paths, negotiation, limits. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { connect } from "node:net"
+import { connect, type Socket } from "node:net"
+import { maxConnections } from "../../src/streaming/limits.ts"
 import { ask, spdyHeaders, SpdyClient, until, WebSocketClient } from "./clients.ts"
 import { attachRequest, execRequest, makeProcess, serveProcess, startServer } from "./support.ts"
 
@@ -135,7 +136,7 @@ describe("requests", () => {
     })
   )
 
-  it.live("have a head of bounded size, and are complete in bounded time", () =>
+  it.live("have a head of bounded size", () =>
     Effect.gen(function* () {
       const server = yield* startServer({})
       const url = yield* server.urlFor(execRequest)
@@ -144,6 +145,35 @@ describe("requests", () => {
         raw(url, `POST ${pathname} HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(20_000)}\r\n\r\n`)
       )
       assert.match(large, /^HTTP\/1\.1 431 /)
+    })
+  )
+
+  it.live("come on a bounded number of connections", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({})
+      const { hostname, port } = new URL(yield* server.urlFor(execRequest))
+      const open = () =>
+        new Promise<Socket>((resolve) => {
+          const socket = connect(Number(port), hostname, () => resolve(socket))
+          socket.on("error", () => {})
+          socket.resume()
+        })
+      yield* promise(async () => {
+        const sockets = await Promise.all(Array.from({ length: maxConnections }, open))
+        const tooMany = await open()
+        await until("it is closed", () => tooMany.destroyed)
+        assert.isTrue(sockets.every(({ destroyed }) => !destroyed))
+        sockets[0]?.destroy()
+        let status = 0
+        await until("another one is served", () => {
+          void ask(`http://${hostname}:${port}/exec/AAAA`, {}).then(
+            (answer) => (status = answer.status),
+            () => {}
+          )
+          return status === 404
+        })
+        for (const socket of sockets) socket.destroy()
+      })
     })
   )
 

@@ -192,6 +192,24 @@ describe("tokens", () => {
   })
 })
 
+describe("connections", () => {
+  it("whose request is not complete in time are closed", async () => {
+    const { hostname, port, pathname } = new URL(await site.execUrl(containerId, "true"))
+    const beginnings = ["", `POST ${pathname} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n`]
+    const sockets = beginnings.map((beginning) => {
+      const socket = connect(Number(port), hostname)
+      socket.on("error", () => {})
+      socket.resume()
+      socket.write(beginning)
+      return socket
+    })
+    for (let tries = 0; !sockets.every(({ destroyed }) => destroyed); tries++) {
+      if (tries > 300) expect.fail("they are open after 30 s")
+      await sleep(100)
+    }
+  })
+})
+
 const closed = (socket: Socket) => until("the daemon closes the connection", () => socket.destroyed)
 
 const upgraded = async () => {
