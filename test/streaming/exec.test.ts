@@ -245,6 +245,50 @@ describe("over a WebSocket", () => {
 })
 
 describe("a process that does not read", () => {
+  for (const [name, open] of [
+    [
+      "SPDY",
+      async (url: string) => {
+        const client = await SpdyClient.open(url, ["error", "stdin", "stdout", "stderr"])
+        return {
+          send: (data: Uint8Array) => void client.data("stdin", data),
+          waiting: () => client.socket.writableLength,
+          status: () => client.status()
+        }
+      }
+    ],
+    [
+      "WebSocket",
+      async (url: string) => {
+        const client = await WebSocketClient.open(url, ["v5.channel.k8s.io"])
+        return {
+          send: (data: Uint8Array) => client.send(0, data),
+          waiting: () => client.socket.bufferedAmount,
+          status: async () => {
+            await client.end()
+            return client.text(3)
+          }
+        }
+      }
+    ]
+  ] as const) {
+    it.live(`${name}: holds its client back, and ends as ever`, () =>
+      Effect.gen(function* () {
+        const process = yield* makeProcess
+        process.state.stuck = true
+        const server = yield* serveProcess(process)
+        const url = yield* server.urlFor(execRequest)
+        const client = yield* promise(() => open(url))
+        const mib = new Uint8Array(1024 * 1024)
+        for (let count = 0; count < 64; count++) client.send(mib)
+        yield* Effect.sleep("500 millis")
+        assert.isAbove(client.waiting(), 40 * mib.length)
+        yield* process.end(0)
+        assert.strictEqual(yield* promise(client.status), success)
+      })
+    )
+  }
+
   it.live("has its client's input dropped, and ends as ever", () =>
     Effect.gen(function* () {
       const process = yield* makeProcess

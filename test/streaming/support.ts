@@ -15,7 +15,7 @@ export const makeProcess = Effect.gen(function* () {
   const stdout: Output = yield* Queue.bounded<Uint8Array, LinuxError | Cause.Done>(1)
   const stderr: Output = yield* Queue.bounded<Uint8Array, LinuxError | Cause.Done>(1)
   const exit = yield* Deferred.make<number, { readonly message: string }>()
-  const state = { input: "", inputEnded: false, released: false, reads: true }
+  const state = { input: "", inputEnded: false, released: false, reads: true, stuck: false }
   const sizes: Array<TerminalSize> = []
 
   const streams = {
@@ -23,6 +23,7 @@ export const makeProcess = Effect.gen(function* () {
     stderr: Stream.fromQueue(stderr),
     write: (data: Uint8Array) =>
       Effect.suspend(() => {
+        if (state.stuck) return Effect.never
         if (!state.reads) {
           return Effect.fail(new LinuxError({ operation: "write", subject: "stdin", code: "EPIPE" }))
         }
