@@ -1,6 +1,7 @@
 /** The operations that come with the harness. */
 import type { Operation } from "./Operation.ts"
 import { containerOperations } from "./operations/containers.ts"
+import { eventOperations } from "./operations/events.ts"
 import { execOperations } from "./operations/exec.ts"
 import { imageOperations } from "./operations/images.ts"
 import { logOperations } from "./operations/logs.ts"
@@ -14,6 +15,7 @@ export const allOperations: ReadonlyArray<Operation> = [
   ...processOperations,
   ...execOperations,
   ...logOperations,
+  ...eventOperations,
   ...imageOperations,
   ...readOperations
 ]

@@ -3,11 +3,18 @@ import { Effect, Layer, Result } from "effect"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { allOperations } from "../../src/harness/operations.ts"
-import { decodeProfile } from "../../src/harness/Profile.ts"
-import { run } from "../../src/harness/run.ts"
-import { makeRunner } from "../../src/harness/Runner.ts"
-import { decodeScenario } from "../../src/harness/Scenario.ts"
+import * as fc from "fast-check"
+import { VersionRequest, type VersionResponse } from "../../src/gen/runtime/v1/api.ts"
+import {
+  addRule,
+  allOperations,
+  decodeProfile,
+  decodeScenario,
+  makeRunner,
+  message,
+  type Operation,
+  run
+} from "../../src/harness/index.ts"
 import { Files } from "../../src/linux/Files.ts"
 import { Processes } from "../../src/linux/Processes.ts"
 import { type Fault, startFakeRuntime } from "./fakeRuntime.ts"
@@ -115,6 +122,45 @@ describe("a run of the harness", () => {
       60_000
     )
   }
+
+  it.live("has operations and rules of a project's own beside the others", () =>
+    Effect.gen(function* () {
+      const { profile, place } = yield* start("none")
+      addRule("own.version", "the version is 1")
+      const version: Operation = {
+        name: "OwnVersion",
+        group: "own",
+        weight: 50,
+        parameters: fc.record({ expected: fc.constantFrom("1", "2") }),
+        prepare: ({ target, judge }, parameters) => ({
+          label: "Version",
+          touches: () => [],
+          ask: target.cri.call("version", message(VersionRequest)),
+          check: (outcome) => {
+            const answer = outcome._tag === "Answered" ? (outcome.value as VersionResponse).runtimeVersion : ""
+            return judge.hold("own.version", answer === parameters["expected"], () => `it is ${answer}`)
+          }
+        })
+      }
+      const report = yield* run({
+        profile,
+        operations: [...allOperations, version],
+        only: ["own"],
+        seed: 1,
+        runs: 5,
+        limitMs: 30_000,
+        length: 10,
+        maxFailures: 1,
+        shrink: { attempts: 50, repeat: 1, limitMs: 30_000 },
+        output: join(place, "out"),
+        directory: join(place, "targets"),
+        environment: {},
+        first: [],
+        write: () => Effect.void
+      }).pipe(Effect.provide(services))
+      assert.deepInclude(report.failures[0], { rule: "own.version", details: "it is 1", steps: 1 })
+    })
+  )
 
   it.live("goes on where a deviation is known, and names it", () =>
     Effect.gen(function* () {

@@ -1,0 +1,108 @@
+/**
+ * The harness on real daemons: scenarios of fixed seeds and those that once found something, on Cricket and on containerd,
+ * with the daemon killed in between, in namespaces of their own.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { fileURLToPath } from "node:url"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { type HarnessTarget, prepareHarness, readProfile } from "../../../scripts/lib/harnessPlace.ts"
+import type { Report } from "../../../src/harness/Report.ts"
+
+const top = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "")
+const seeds = `${top}/test/harness/seeds`
+const directory = mkdtempSync(`${tmpdir()}/cricket-harness-suite-`)
+let profiles: Readonly<Record<HarnessTarget, string>>
+
+beforeAll(async () => {
+  const prepare = (target: HarnessTarget) => prepareHarness(directory, target, 25_503)
+  profiles = { crun: await prepare("crun"), runc: await prepare("runc"), containerd: await prepare("containerd") }
+}, 120_000)
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+/** As somebody would call it. */
+const harness = (...args: ReadonlyArray<string>) => {
+  const { status, stdout, stderr } = spawnSync(`${top}/bin/cricket`, ["harness", ...args], { encoding: "utf8" })
+  return { status, stdout, stderr }
+}
+
+const run = (profile: string, ...flags: ReadonlyArray<string>) => {
+  const out = `${directory}/out-${readdirSync(directory).length}`
+  const { status, stdout, stderr } = harness("run", "--profile", profile, "--out", out, "--attempts", "0", ...flags)
+  const text = existsSync(`${out}/report.json`) ? readFileSync(`${out}/report.json`, "utf8") : "{}"
+  return { status, out, told: `${stdout}${stderr}`, report: JSON.parse(text) as Report }
+}
+
+const changed = (profile: string, name: string, change: (profile: Record<string, unknown>) => void): string => {
+  const json = readProfile(profile)
+  change(json)
+  const path = `${directory}/${name}.json`
+  writeFileSync(path, JSON.stringify(json))
+  return path
+}
+
+describe("the harness on a real daemon", () => {
+  for (const runtime of ["crun", "runc"] as const) {
+    it(`with ${runtime}: what was found once, and scenarios of fixed seeds, without a violation`, () => {
+      const { status, told, report, out } = run(profiles[runtime], "--first", seeds, "--seed", "11", "--runs", "6")
+      expect(told).toContain("0 violated")
+      expect(status).toBe(0)
+      expect(report.failures).toEqual([])
+      expect(report.runs).toBe(6 + readdirSync(seeds).length)
+      expect(report.kills).toBeGreaterThan(5)
+      expect(report.rules["host.files"]?.held).toBe(report.runs)
+      expect(readdirSync(out).toSorted()).toEqual(["junit.xml", "matrix.md", "report.json"])
+    }, 300_000)
+  }
+
+  it("names what containerd is known for", () => {
+    const { told, report } = run(profiles.containerd, "--seed", "1", "--runs", "2", "--only", "pods")
+    expect(told).toContain("known deviations")
+    expect(report.commands).toBeGreaterThan(10)
+    const deviating = Object.entries(report.rules).filter(([, { known }]) => known.length > 0)
+    expect(deviating.map(([rule]) => rule)).toContain("pod.run.concurrent")
+  }, 300_000)
+
+  it("says what is left on the host when a target leaves something, and writes it down for replay", () => {
+    // A program that the target has started and forgotten.
+    const leaky = changed(profiles.crun, "leaky", (profile) => {
+      const start = profile["start"] as ReadonlyArray<string>
+      profile["start"] = ["sh", "-c", '[ -e "$0" ] && setsid sleep 1234 & : > "$0"; exec "$@"', "${dir}/once", ...start]
+    })
+    const { status, report, out } = run(
+      leaky,
+      "--first",
+      `${seeds}/retry-while-rolled-back.json`,
+      "--runs",
+      "1",
+      "--keep-going",
+      "1"
+    )
+    expect(status).toBe(1)
+    const [failure] = report.failures
+    expect(failure?.rule).toBe("host.processes")
+    expect(failure?.details).toContain("sleep")
+    const folder = `${out}/${failure?.directory}`
+    expect(readdirSync(folder).toSorted()).toEqual([
+      "first.daemon.log",
+      "first.log",
+      "scenario.json",
+      "smallest.daemon.log",
+      "smallest.log"
+    ])
+    const replay = harness("replay", `${folder}/scenario.json`, "--profile", leaky)
+    expect(replay.stdout).toContain("VIOLATED host.processes")
+    expect(replay.status).toBe(1)
+  }, 300_000)
+
+  it("says why nothing can be said when a target does not start", () => {
+    const broken = changed(profiles.crun, "broken", (profile) => {
+      profile["start"] = ["false"]
+    })
+    const { status, told } = run(broken, "--runs", "1")
+    expect(status).toBe(2)
+    expect(told).toMatch(/cricket-crun: start: false ended; its log is /)
+  }, 60_000)
+})
