@@ -18,7 +18,7 @@ const { values: options } = parseArgs({
     runtime: { type: "string", default: "crun" },
     containers: { type: "string", default: "50" },
     calls: { type: "string", default: "100" },
-    idle: { type: "string", default: "20" },
+    idle: { type: "string", default: "30" },
     on: { type: "string", default: "loop" },
     json: { type: "boolean", default: false }
   }
@@ -99,6 +99,8 @@ const measureAll = async (directory: string): Promise<void> => {
       const { name, listStats } = daemon
       const answered = await listStats()
       if (answered !== containers) throw new Error(`${name} has statistics of ${answered} of ${containers} containers`)
+      // What the first question has begun, the measuring of layers, ends.
+      await sleep(5000)
       const without = await processorOf(daemon, () => sleep(idle * 1000))
       await measure(daemon, warmUp, 0)
       let samples: ReadonlyArray<number> = []

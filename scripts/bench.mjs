@@ -1,4 +1,4 @@
-// npm run bench -- pod: installs what is missing, builds, and measures in mount and network namespaces of its own.
+// npm run bench -- NAME: installs what is missing, builds, and measures in mount and network namespaces of its own.
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { ensure, inPrivateMounts, nodePath, top } from "./lib/setup.mjs"
@@ -11,6 +11,13 @@ const usage = `npm run bench -- pod      a pod's life beside containerd's and be
   --beside PATH           also measures another build: its bin/cricket
   --only A,B              of cricket, beside, containerd, floor (cricket always)
   --json                  every figure as JSON
+
+npm run bench -- stats    ListContainerStats of running containers beside containerd's
+  --runtime R             crun (default) or runc
+  --containers N          each in a pod of its own (default 50)
+  --calls N               one after the other (default 100)
+  --idle N                seconds without a request, for the processor time of a daemon that nobody asks (default 30)
+  --on WHERE, --json      as above
 `
 
 const fail = (text) => {

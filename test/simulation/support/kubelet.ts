@@ -15,6 +15,7 @@ import {
   ListContainerStatsResponse,
   ListImagesRequest,
   ListImagesResponse,
+  ListPodSandboxMetricsResponse,
   ListPodSandboxRequest,
   ListPodSandboxResponse,
   ListPodSandboxStatsRequest,
@@ -157,7 +158,7 @@ export class Kubelet {
     const pod = yield* runtime.PodSandboxStats({ podSandboxId: this.podId })
     const pods = yield* runtime.ListPodSandboxStats(blank(ListPodSandboxStatsRequest))
     const { descriptors } = yield* runtime.ListMetricDescriptors({})
-    const { podMetrics } = yield* runtime.ListPodSandboxMetrics({})
+    const { podMetrics } = yield* decoded(runtime.ListPodSandboxMetrics({}), ListPodSandboxMetricsResponse)
     yield* Stream.runDrain(runtime.StreamContainerStats(blank(StreamContainerStatsRequest)))
     yield* Stream.runDrain(runtime.StreamPodSandboxStats(blank(StreamPodSandboxStatsRequest)))
     yield* Stream.runDrain(runtime.StreamPodSandboxMetrics({}))
