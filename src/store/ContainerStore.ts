@@ -38,7 +38,7 @@ export class ContainerStore extends Context.Service<
      * made for a user namespace is mounted with it.
      */
     readonly mount: (id: string, userNamespace?: UserNamespace) => Effect.Effect<string, StoreError>
-    /** The same, for reading only: without devices, programs and set-user-ID. */
+    /** The same, for reading only: without devices and set-user-ID. */
     readonly mountVolume: (id: string, userNamespace?: UserNamespace) => Effect.Effect<string, StoreError>
     /** Succeeds when it is not mounted or unknown. */
     readonly unmount: (id: string) => Effect.Effect<void, StoreError>

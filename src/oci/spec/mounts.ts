@@ -181,10 +181,10 @@ export const forbiddingRecursively = (mount: Mount): Mount => ({
   options: mount.options.map((option) => recursive.get(option) ?? option)
 })
 
-/** An image's content is for reading: no writes, no devices, no programs, and nothing that the host mounts below it. */
+/** An image's content is for reading: no writes, no devices, no set-user-ID, and nothing that the host mounts below it. */
 export const imageMount = (mount: CriMount, source: string): Result.Result<Mount, Fault> =>
   Result.map(requestDestination(mount.containerPath), (destination) =>
-    bind(source, destination, ["ro", "rprivate", "nosuid", "nodev", "noexec"])
+    bind(source, destination, ["ro", "rprivate", "nosuid", "nodev"])
   )
 
 /** Later mounts replace earlier ones of the same destination; a parent comes before what lies below it. */

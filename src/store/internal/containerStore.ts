@@ -153,7 +153,7 @@ export const makeContainerStore = Effect.gen(function* () {
       return yield* overlay.mount({ id, layerId: container.layerId, flags, userNamespace: userNamespace?.path })
     })
   const mount = Effect.fn("ContainerStore.mount")(mountWith(["nodev"]))
-  const mountVolume = Effect.fn("ContainerStore.mountVolume")(mountWith(["ro", "nosuid", "nodev", "noexec"]))
+  const mountVolume = Effect.fn("ContainerStore.mountVolume")(mountWith(["ro", "nosuid", "nodev"]))
 
   const layerOf = (id: string): string =>
     containers.find((candidate) => candidate.id === id)?.layerId ?? containerLayerId(id)
