@@ -18,6 +18,13 @@ npm run bench -- stats    ListContainerStats of running containers beside contai
   --calls N               one after the other (default 100)
   --idle N                seconds without a request, for the processor time of a daemon that nobody asks (default 30)
   --on WHERE, --json      as above
+
+npm run bench -- exec     ExecSync beside the runtime's own exec; the daemon's memory, and what is left of the commands
+  --runtime R             crun, runc or both (default crun,runc)
+  --count N               of each, in turns of 500 (default 3000)
+  --parallel N            at a time (default 8)
+  --profile DIRECTORY     where the daemon leaves a profile of its processor time
+  --json                  every figure as JSON
 `
 
 const fail = (text) => {
