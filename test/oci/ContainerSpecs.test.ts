@@ -145,7 +145,7 @@ describe("mounts", () => {
           destination: "/a",
           type: "bind",
           source: "/img",
-          options: ["rbind", "ro", "rprivate", "nosuid", "nodev", "noexec"]
+          options: ["rbind", "ro", "rprivate", "nosuid", "nodev"]
         }
       )
     })
