@@ -72,6 +72,25 @@ describe("records of version 1", () => {
     assert.deepStrictEqual(JSON.parse(encodeContainer(container)), parsed("container.v1.json"))
   })
 
+  it("what the version has come to hold since is written and read back", () => {
+    const limits = {
+      cpuPeriod: 100_000n,
+      cpuQuota: -1n,
+      cpuShares: 2n,
+      memoryLimitInBytes: 9_007_199_254_740_993n,
+      oomScoreAdj: -997n,
+      cpusetCpus: "0-1",
+      cpusetMems: "",
+      hugepageLimits: [{ pageSize: "2MB", limit: 1n << 62n }],
+      unified: { "memory.high": "1" },
+      memorySwapLimitInBytes: 0n
+    }
+    const pod = podRecord({ overhead: limits, limits })
+    assert.deepStrictEqual(decodePod(encodePod(pod)), pod)
+    const container = containerRecord({ limits, resizing: { files: { "cpu.max": "max 100000" } } })
+    assert.deepStrictEqual(decodeContainer(encodeContainer(container)), container)
+  })
+
   const states = parsed("states.v1.json") as {
     readonly pods: ReadonlyArray<object>
     readonly containers: ReadonlyArray<object>
