@@ -73,7 +73,8 @@ export class Jobs extends Context.Service<
 
       const settled = (key: string) =>
         Effect.suspend(() => {
-          const known = jobs.get(key)
+          // However it ends: the types of its result do not matter.
+          const known = jobs.get(key) as Deferred.Deferred<void, void> | undefined
           return known === undefined ? Effect.void : Effect.asVoid(Effect.exit(Deferred.await(known)))
         })
 
