@@ -2,18 +2,21 @@
 import { Effect } from "effect"
 import { type ListPodSandboxMetricsRequest, PodSandboxMetrics } from "../../gen/runtime/v1/api.ts"
 import { PodMetrics, type PodMetricSamples } from "../../stats/PodMetrics.ts"
-import { inOneMessage } from "../streamed.ts"
+import { inOneMessage, type ItemType } from "../streamed.ts"
 import { toPodSandboxMetrics } from "./metricsWire.ts"
 
 /** A pod has some hundred metrics; between two, others get their turn. */
 const encoded = (pod: PodMetricSamples) =>
   Effect.map(Effect.yieldNow, () => PodSandboxMetrics.encode(toPodSandboxMetrics(pod)).finish())
 
-const asItIs = { encode: (bytes: Uint8Array) => ({ finish: () => bytes }) }
+export const encodedPodMetrics = Effect.gen(function* () {
+  return yield* Effect.forEach(yield* (yield* PodMetrics).pods, encoded)
+})
+
+export const asEncoded: ItemType<Uint8Array> = { encode: (bytes) => ({ finish: () => bytes }) }
 
 export const listPodSandboxMetrics = Effect.fn("RuntimeService.ListPodSandboxMetrics")(function* (
   _request: ListPodSandboxMetricsRequest
 ) {
-  const pods = yield* (yield* PodMetrics).pods
-  return inOneMessage(asItIs, yield* Effect.forEach(pods, encoded))
+  return inOneMessage(asEncoded, yield* encodedPodMetrics)
 })
