@@ -57,7 +57,8 @@ describe("cgroups of this kernel", () => {
       assert.sameMembers([...pids], [outer.pid, inner.pid])
       const found = yield* cgroups.usageInDetail(name)
       assert.strictEqual(found?.usage.tasks, 2n)
-      assert.isTrue((found?.usage.cpuTimeNs ?? 0n) > 0n)
+      // What sleeps may have used nothing since it came here.
+      assert.isDefined(found?.usage.cpuTimeNs)
       assert.isTrue((found?.usage.memory?.usageBytes ?? 0n) > 0n)
       assert.isUndefined(found?.usage.memory?.limitBytes)
       assert.isTrue((found?.details.memory?.maxUsageBytes ?? 0n) >= (found?.usage.memory?.usageBytes ?? 1n))
