@@ -244,6 +244,60 @@ describe("over a WebSocket", () => {
   )
 })
 
+/** Until a number does not change any more. */
+const settled = (count: () => number) =>
+  promise(async () => {
+    let since = Date.now()
+    let last = count()
+    await until("it settles", () => {
+      if (count() !== last) since = Date.now()
+      last = count()
+      return Date.now() - since > 700
+    })
+  })
+
+describe("a client that does not read", () => {
+  it.live("holds its command back, and gets everything once it reads", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* spdy(yield* server.urlFor({ ...execRequest, stdin: false }), "stdout", "stderr")
+      client.socket.pause()
+      const [pieces, piece] = [1000, new Uint8Array(65_536)]
+      let written = 0
+      const writing = Effect.gen(function* () {
+        while (written < pieces) {
+          yield* process.stdout(piece)
+          written++
+        }
+        yield* process.end(0)
+      })
+      yield* Effect.forkChild(writing, { startImmediately: true })
+      yield* settled(() => written)
+      assert.isBelow(written, pieces / 2)
+      client.socket.resume()
+      assert.strictEqual(yield* promise(() => client.status()), success)
+      assert.strictEqual(client.text("stdout").length, pieces * piece.length)
+    })
+  )
+
+  it.live("and says so by v5's CLOSE, has the rest dropped", () =>
+    Effect.gen(function* () {
+      const process = yield* makeProcess
+      const server = yield* serveProcess(process)
+      const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
+      client.socket.send(Uint8Array.of(255, 1))
+      client.send(0, "and then")
+      yield* promise(() => until("the input", () => process.state.input === "and then"))
+      yield* process.stdout("unwanted")
+      yield* process.stderr("wanted")
+      yield* process.end(0)
+      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.deepStrictEqual([client.text(1), client.text(2), client.text(3)], ["", "wanted", success])
+    })
+  )
+})
+
 describe("a process that does not read", () => {
   for (const [name, open] of [
     [
@@ -281,7 +335,7 @@ describe("a process that does not read", () => {
         const client = yield* promise(() => open(url))
         const mib = new Uint8Array(1024 * 1024)
         for (let count = 0; count < 64; count++) client.send(mib)
-        yield* Effect.sleep("500 millis")
+        yield* settled(client.waiting)
         assert.isAbove(client.waiting(), 40 * mib.length)
         yield* process.end(0)
         assert.strictEqual(yield* promise(client.status), success)
