@@ -9,8 +9,8 @@ import { socketsContract } from "./contracts/Sockets.contract.ts"
 import { scratchRoot } from "./real.ts"
 
 const echo = `
-import socket, threading
-s = socket.create_server(("127.0.0.1", 0))
+import socket, sys, threading
+s = socket.create_server((sys.argv[1], 0), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
 print(s.getsockname()[1], flush=True)
 def serve(c):
     while (data := c.recv(65536)): c.sendall(data)
@@ -61,8 +61,8 @@ const python = (script: string, prefix: ReadonlyArray<string>, ...args: Readonly
 socketsContract("real", {
   layer: Layer.mergeAll(Files.layer, Namespaces.layer, Sockets.layer),
   root: scratchRoot(),
-  echo: (namespace) =>
-    Effect.map(python(echo, namespace === undefined ? [] : ["nsenter", `--net=${namespace}`]), Number),
+  echo: (namespace, address = "127.0.0.1") =>
+    Effect.map(python(echo, namespace === undefined ? [] : ["nsenter", `--net=${namespace}`], address), Number),
   packets: (path) => Effect.asVoid(python(packets, [], path)),
   sendTerminal: (address) => Effect.asVoid(python(terminal, [], address))
 })

@@ -52,11 +52,11 @@ const at = (path: string) => world.vfs.paths.find(path, { follow: true }).node
 socketsContract("simulated", {
   layer,
   root: simulatedRoot,
-  echo: (namespace) =>
+  echo: (namespace, address = "127.0.0.1") =>
     Effect.suspend(() => {
       const number = ++port
       return Effect.as(
-        run(command(["nc", "-l", "-p", String(number), "-e", "cat"]), () =>
+        run(command(["nc", "-l", "-s", address, "-p", String(number), "-e", "cat"]), () =>
           namespace === undefined ? {} : { namespace: at(namespace) as NamespaceNode }
         ),
         number

@@ -7,8 +7,11 @@ import { Sockets, type Connection } from "../../../src/linux/Sockets.ts"
 import { codeOf, type Environment, put, testsIn } from "./environment.ts"
 
 export interface SocketEnvironment extends Environment<Sockets | Namespaces | Files> {
-  /** Answers each connection to 127.0.0.1 with what it is sent; in a pinned namespace or the host's. The port. */
-  readonly echo: (namespace: string | undefined) => Effect.Effect<number, never, Scope.Scope>
+  /** Answers each connection to the address with what it is sent; in a pinned namespace or the host's. The port. */
+  readonly echo: (
+    namespace: string | undefined,
+    address?: "127.0.0.1" | "::1"
+  ) => Effect.Effect<number, never, Scope.Scope>
   /** A SOCK_SEQPACKET listener that answers each packet with the same; closes when the client ends. */
   readonly packets: (path: string) => Effect.Effect<void, never, Scope.Scope>
   /** Does as an OCI runtime with `--console-socket`; the program behind the terminal is `cat`. */
@@ -58,6 +61,14 @@ export const socketsContract = (name: string, environment: SocketEnvironment): v
           assert.strictEqual((yield* roundTrip(connection, Buffer.from("inside"))).toString(), "inside")
           assert.strictEqual(yield* codeOf(dial(undefined, port)), "ECONNREFUSED")
           yield* dial(undefined, yield* environment.echo(undefined))
+        }))
+      test("reaches either address, where that one listens", (dir) =>
+        Effect.gen(function* () {
+          const namespace = yield* pinned(dir)
+          const port = yield* environment.echo(namespace, "::1")
+          const connection = yield* dial(namespace, port, "::1")
+          assert.strictEqual((yield* roundTrip(connection, Buffer.from("sixth"))).toString(), "sixth")
+          assert.strictEqual(yield* codeOf(dial(namespace, port)), "ECONNREFUSED")
         }))
       test("a port where nobody listens refuses, whatever the address", (dir) =>
         Effect.gen(function* () {

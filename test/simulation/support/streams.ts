@@ -6,11 +6,11 @@ import { dialPod } from "../../../src/pod/dial.ts"
 import { execInContainer } from "../../../src/pod/exec.ts"
 import type { Kubelet } from "./kubelet.ts"
 
-/** Serves its port 80 and its standard input: both answer what they are told. */
+/** Serves port 80 of one address, port 6 of the other, and its standard input: all answer what they are told. */
 export const answering: ReadonlyArray<string> = [
   "sh",
   "-c",
-  "trap 'exit 0' TERM; echo hello; nc -l -p 80 -e cat & cat; sleep 3600"
+  "trap 'exit 0' TERM; echo hello; nc -l -p 80 -e cat & nc -l -s ::1 -p 6 -e cat & cat; sleep 3600"
 ]
 
 const bytes = (text: string) => Buffer.from(text)
@@ -86,13 +86,19 @@ export const attach = (kubelet: Kubelet) =>
     }
   })
 
-export const dial = (kubelet: Kubelet) =>
+const dialOne = (kubelet: Kubelet, port: number) =>
   Effect.gen(function* () {
-    const connection = yield* dialPod(kubelet.podId, 80)
+    const connection = yield* dialPod(kubelet.podId, port)
     const said = yield* Effect.forkChild(until(connection.incoming, "\0"), { startImmediately: true })
     yield* connection.write(bytes("through the port"))
     yield* connection.endWrite
     yield* expected("the port's answer", "through the port", yield* Fiber.join(said))
+  }).pipe(Effect.scoped)
+
+export const dial = (kubelet: Kubelet) =>
+  Effect.gen(function* () {
+    yield* dialOne(kubelet, 80)
+    yield* dialOne(kubelet, 6)
     const { message } = yield* Effect.flip(Effect.scoped(dialPod(kubelet.podId, 81)))
     yield* expected("the refusal", "true", String(message.includes("connection refused")))
-  }).pipe(Effect.scoped)
+  })

@@ -177,15 +177,16 @@ const outOfMemory = (shell: Shell) =>
     return Effect.never
   })
 
-/** nc -l -p PORT -e PROGRAM: a program for each connection to 127.0.0.1. */
+/** nc -l [-s ADDRESS] -p PORT -e PROGRAM: a program for each connection to the address, 127.0.0.1 unless told. */
 const netcat = (shell: Shell, args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const { process, world } = shell.task
-    const after = (flag: string) => args[args.indexOf(flag) + 1] ?? ""
+    const after = (flag: string) => (args.includes(flag) ? args[args.indexOf(flag) + 1] : undefined)
+    const program = after("-e") ?? "cat"
     const namespace = process.namespaces.get("net") ?? world.hostNamespace("net")
     const listener = new Listener()
     const listening = world.listeners.get(namespace) ?? new Map<string, Listener>()
-    const address = `127.0.0.1:${after("-p")}`
+    const address = `${after("-s") ?? "127.0.0.1"}:${after("-p")}`
     if (listening.has(address)) return yield* Effect.fail(new Errno("EADDRINUSE"))
     world.listeners.set(namespace, listening.set(address, listener))
     process.ended.add(() => {
@@ -198,7 +199,7 @@ const netcat = (shell: Shell, args: ReadonlyArray<string>) =>
         [0, incoming],
         [1, outgoing]
       ])
-      shell.task.fork((task) => command({ ...shell, task, jobs: [] }, [after("-e")]), { fds })
+      shell.task.fork((task) => command({ ...shell, task, jobs: [] }, [program]), { fds })
       incoming.close()
       outgoing.close()
     }
