@@ -33,7 +33,7 @@ export const sizesOf = Effect.fnUntraced(function* (
   return {
     first: terminal
       ? Effect.map(Effect.timeoutOption(Deferred.await(first), sizeWithin), Option.getOrUndefined)
-      : Effect.succeed(undefined),
+      : Effect.undefined,
     follow: (started) =>
       Effect.suspend(() => {
         process = started
