@@ -148,8 +148,11 @@ const make = Effect.gen(function* () {
       }
     }
     const names = yield* absentIs([])(files.readDirectory(bundle)).pipe(Effect.mapError(failed))
+    // Under a temporary name too, when it was ended while it wrote.
+    const exits = yield* absentIs([])(files.readDirectory(exitDirectory)).pipe(Effect.mapError(failed))
     const leftovers = [
       ...names.filter((name) => monitorFile.test(name)).map((name) => `${bundle}/${name}`),
+      ...exits.filter((name) => name.startsWith(`${containerId}.`)).map((name) => `${exitDirectory}/${name}`),
       `${socketDirectory}/${containerId}`,
       `${exitDirectory}/${containerId}`
     ]

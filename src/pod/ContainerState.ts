@@ -54,6 +54,8 @@ export type ContainerEvent =
 
 const startedAt = (state: ContainerState): bigint => ("startedAtNs" in state ? state.startedAtNs : 0n)
 
+const later = (left: bigint, right: bigint): bigint => (left > right ? left : right)
+
 const earlier = (left: bigint, right: bigint): bigint => (left < right ? left : right)
 
 /** 128: containerd's code for a process that never ran. */
@@ -107,9 +109,9 @@ export const transition = (state: ContainerState, event: ContainerEvent): Result
       if (state._tag === "Exited") return Result.succeed(state)
       return Result.succeed({
         _tag: "Exited",
-        // The end has the time of a file, by a clock that is some milliseconds behind: of a short life, before the start.
-        startedAtNs: earlier(startedAt(state), event.finishedAtNs),
-        finishedAtNs: event.finishedAtNs,
+        startedAtNs: startedAt(state),
+        // The time of a file, by a clock that is some milliseconds behind: of a short life, before the start that was shown.
+        finishedAtNs: later(startedAt(state), event.finishedAtNs),
         exitCode: event.exitCode,
         reason: event.reason,
         message: event.message
