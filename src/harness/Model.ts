@@ -3,7 +3,7 @@
  * certain, because its answer was lost or because several requests met, has several possible states; reading it back
  * leaves one.
  */
-import type { ContainerConfig, PodSandboxConfig } from "../gen/runtime/v1/api.ts"
+import { type ContainerConfig, NamespaceMode, type PodSandboxConfig } from "../gen/runtime/v1/api.ts"
 
 export type PodState = "ready" | "notReady" | "absent"
 export type ContainerState = "created" | "running" | "exited" | "absent"
@@ -110,13 +110,21 @@ export const ownCodes: Readonly<Record<Behaviour, ReadonlyArray<number>>> = {
 }
 
 const killed = 137
+const terminated = 143
 
 /**
  * Exit codes that a request can bring about. A handler of the first process may come too late for an early SIGTERM,
  * which then ends nothing; at the end of the grace period it is killed.
  */
-export const codesOfStop = (behaviour: Behaviour, graceSeconds: number): ReadonlyArray<number> =>
-  behaviour === "obeys" && graceSeconds > 0 ? [0, killed] : [killed]
+export const codesOfStop = (
+  { behaviour, pod }: Pick<ContainerModel, "behaviour" | "pod">,
+  graceSeconds: number
+): ReadonlyArray<number> => {
+  if (graceSeconds === 0) return [killed]
+  // A process that is not the first of its PID namespace needs no handler to be ended.
+  const isFirst = pod.config.linux?.securityContext?.namespaceOptions?.pid !== NamespaceMode.POD
+  return [...(behaviour === "obeys" ? [0] : []), ...(isFirst ? [] : [terminated]), killed]
+}
 
 export type Act = "create" | "start" | "stop" | "remove" | "stopPod" | "removePod" | "run" | "killed"
 

@@ -7,6 +7,7 @@ import { connect, type Cri, message } from "./Cri.ts"
 import { StatusRequest, UpdateContainerResourcesRequest, VersionRequest } from "../gen/runtime/v1/api.ts"
 import { TargetError } from "./HarnessError.ts"
 import { childOf, type Holder, openHolder } from "./internal/holder.ts"
+import { removeCgroups } from "./internal/ownCgroups.ts"
 import { makePaths } from "./internal/hostPaths.ts"
 import { inDirectory, type Profile } from "./Profile.ts"
 import { SIGKILL, SIGTERM } from "../model/Signal.ts"
@@ -107,7 +108,16 @@ export const openTarget = Effect.fn("openTarget")(function* (
   const files = yield* Files
   const processes = yield* Processes
   const state = `${options.directory}/state`
-  const profile = inDirectory(options.profile, state)
+  const started = yield* Clock.currentTimeMillis
+  const filled = inDirectory(options.profile, state)
+  // Cgroups are not part of the namespaces: another run must not meet these.
+  const isPrivate = filled.namespaces === "private"
+  const profile = isPrivate ? { ...filled, cgroupParent: `${filled.cgroupParent}-${started.toString(36)}` } : filled
+  if (isPrivate) {
+    yield* Effect.addFinalizer(() =>
+      removeCgroups(profile.cgroupParent).pipe(Effect.provideService(Files, files), Effect.ignore)
+    )
+  }
   const failed = (action: string) => (reason: string) => new TargetError({ target: profile.name, action, reason })
   yield* files.makeDirectory(state, { recursive: true })
 
@@ -237,7 +247,7 @@ export const openTarget = Effect.fn("openTarget")(function* (
     profile,
     directory: options.directory,
     cri,
-    started: yield* Clock.currentTimeMillis,
+    started,
     log,
     daemon,
     holder: Option.map(holder, ({ process }) => process),

@@ -1,13 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   type Act,
+  type Behaviour,
   codesOfStop,
   containerAfter,
   type ContainerState,
   type Event,
+  makeModel,
   podAfter,
   type PodState
 } from "../../src/harness/Model.ts"
+import { makePod } from "../../src/harness/internal/requests.ts"
+import type { Target } from "../../src/harness/Target.ts"
 
 const events = (...list: ReadonlyArray<readonly [Act, Event["result"]]>): ReadonlyArray<Event> =>
   list.map(([act, result]) => ({ act, result }))
@@ -76,8 +80,15 @@ describe("the model", () => {
     })
   }
   it("a grace period of nothing is SIGKILL", () => {
-    assert.deepStrictEqual(codesOfStop("obeys", 0), [137])
-    assert.deepStrictEqual(codesOfStop("obeys", 2), [0, 137])
-    assert.deepStrictEqual(codesOfStop("sleeps", 2), [137])
+    const target = { profile: { cgroupParent: "/x", logDirectory: "/x" } } as Target
+    const codes = (behaviour: Behaviour, grace: number, sharedPid = false) => {
+      const plain = { hostNetwork: false, hostPort: false, handler: "" }
+      const pod = makePod(makeModel("x"), target, { ...plain, sharedPid })
+      return codesOfStop({ behaviour, pod }, grace)
+    }
+    assert.deepStrictEqual(codes("obeys", 0), [137])
+    assert.deepStrictEqual(codes("obeys", 2), [0, 137])
+    assert.deepStrictEqual(codes("sleeps", 2), [137])
+    assert.deepStrictEqual(codes("sleeps", 2, true), [143, 137])
   })
 })

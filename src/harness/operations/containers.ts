@@ -189,8 +189,7 @@ const stop: Operation = {
       label: `StopContainer ${name}, ${grace} s`,
       touches: () => (container === undefined ? [] : [{ object: container, act: "stop" }]),
       ask: Effect.suspend(() => {
-        if (container !== undefined)
-          for (const code of codesOfStop(container.behaviour, grace)) addCode(container, code)
+        if (container !== undefined) for (const code of codesOfStop(container, grace)) addCode(container, code)
         return ask
       }),
       retry: ask,
@@ -226,7 +225,7 @@ const remove: Operation = {
       label: `RemoveContainer ${name}`,
       touches: () => (container === undefined ? [] : [{ object: container, act: "remove" }]),
       ask: Effect.suspend(() => {
-        if (container !== undefined) for (const code of codesOfStop(container.behaviour, 1)) addCode(container, code)
+        if (container !== undefined) for (const code of codesOfStop(container, 1)) addCode(container, code)
         return ask
       }),
       retry: ask,

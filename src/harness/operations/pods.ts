@@ -155,7 +155,7 @@ const touchesOf = (site: Site, pod: PodModel | undefined, act: "stopPod" | "remo
 
 const codesOfPodStop = (site: Site, pod: PodModel) => {
   for (const container of containersOf(site.model, pod)) {
-    for (const code of codesOfStop(container.behaviour, 1)) addCode(container, code)
+    for (const code of codesOfStop(container, 1)) addCode(container, code)
   }
 }
 
