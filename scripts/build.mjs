@@ -63,8 +63,7 @@ await write("cricket", {
 // Compiled once here, so that not even the first start compiles. Caches of earlier bundles are of no use.
 rmSync(`${top}/dist/.compile-cache`, { recursive: true, force: true })
 // As bin/cricket starts it: the cache is for the same Node with the same flags.
-const flags = ["--max-semi-space-size=2", "--initial-old-space-size=24"]
-const { status } = spawnSync(process.execPath, [...flags, `${top}/dist/cricket.js`, "version"], {
+const { status } = spawnSync(process.execPath, ["--max-semi-space-size=2", `${top}/dist/cricket.js`, "version"], {
   stdio: ["ignore", "ignore", 2],
   env: { ...process.env, NODE_COMPILE_CACHE: `${top}/dist/.compile-cache` }
 })
