@@ -36,13 +36,11 @@ everyPoint("a pod's walk with a fault at every point", {
 })
 
 // After a reboot no pod runs any more: there is nothing to go on with.
-if (process.env["SIMULATION_POWER"] === "1") {
-  everyPoint("a pod's walk with a loss of power at every point", {
-    kinds: ["power"],
-    after: "cleanup",
-    maxFailures: 50
-  })
-}
+everyPoint("a pod's walk with a loss of power at every point", {
+  kinds: ["power"],
+  after: "cleanup",
+  maxFailures: 50
+})
 
 // The steps in which the namespace, its layers and its volumes are taken; they go as all others do.
 everyPoint("a pod's walk in a user namespace with a fault at every point of its start", {

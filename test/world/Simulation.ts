@@ -194,11 +194,18 @@ class Run<S> {
     if (complaint !== undefined) this.fail(complaint)
   }
 
+  /** As kubelet's garbage collection: again, while something is still being given back. */
   private async cleanUp(): Promise<void> {
-    const end = await (this.daemon as Daemon<S>).use("Cleanup", this.scenario.cleanup, stepLimit)
-    const trouble = describeEnd(end)
-    this.world.calls.note(`== cleanup: ${trouble ?? "ok"}`)
-    if (trouble !== undefined) this.fail(`clean-up failed: ${trouble}`)
+    const { engine } = this.world
+    let trouble: string | undefined
+    for (let attempt = 1; attempt <= retryAttempts; attempt++) {
+      const end = await (this.daemon as Daemon<S>).use("Cleanup", this.scenario.cleanup, stepLimit)
+      trouble = describeEnd(end)
+      this.world.calls.note(`== cleanup: ${trouble ?? "ok"}`)
+      if (trouble === undefined) return
+      await engine.run(() => false, engine.nowUs + retryPause * 1_000_000)
+    }
+    this.fail(`clean-up failed: ${trouble}`)
   }
 
   private async lookAround(): Promise<void> {
