@@ -76,7 +76,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
       { rule: "pod.stop.created", reason: "StopPodSandbox leaves a container that was never started CREATED" },
       {
         rule: "pod.stop.idempotent",
-        matching: "an unknown id.*NOT_FOUND",
+        matching: "NOT_FOUND",
         reason: "StopPodSandbox of an id that is not known fails with NOT_FOUND (before 1.7)"
       },
       {
@@ -88,6 +88,16 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         rule: "container.stop.concurrent",
         matching: "NOT_FOUND",
         reason: "StopContainer fails with NOT_FOUND when the container is removed meanwhile"
+      },
+      {
+        rule: "container.stop.exited",
+        matching: "is created",
+        reason: "StopContainer leaves a container that was never started CREATED"
+      },
+      {
+        rule: "container.exit.code",
+        matching: "255 .Unknown.",
+        reason: "the exit code of a container that ended while no daemon was there is lost"
       },
       { rule: "host.files", matching: "/run/containerd/s/", reason: "sockets of shims that were killed stay" }
     ]

@@ -126,7 +126,13 @@ const checkExit = Effect.fnUntraced(function* (site: Site, container: ContainerM
     () =>
       `${name}, which ${container.behaviour}, has exit code ${exitCode} (${reason}); expected ${[...codes].join(" or ")}`
   )
-  const isReason = exitCode === 0 ? reason === "Completed" : reason === "Error" || reason === "OOMKilled"
+  // A start that failed has a reason of its own.
+  const isReason =
+    exitCode === 128
+      ? reason !== ""
+      : exitCode === 0
+        ? reason === "Completed"
+        : reason === "Error" || reason === "OOMKilled"
   yield* judge.hold(
     "container.exit.reason",
     isReason,

@@ -128,6 +128,8 @@ const createBad: Operation = {
   }
 }
 
+const startError = 128
+
 const start: Operation = {
   name: "Start",
   group: "containers",
@@ -152,9 +154,11 @@ const start: Operation = {
       ask,
       retry: ask,
       check: Effect.fnUntraced(function* (outcome, { contended, twin, retried }): Effect.fn.Return<void, Violation> {
-        if (outcome._tag === "Unknown") return
+        if (outcome._tag === "Unknown") return addCode(container, startError)
         const says = () => `StartContainer ${name}: ${describe(outcome)}`
         if (answered(outcome)) container.because = "container.start.running"
+        // As containerd and CRI-O show a start that failed.
+        else addCode(container, startError)
         if (contended || twin || retried) return
         if (mustStart) yield* judge.hold("container.start.running", answered(outcome), says)
         if (mustFail) yield* judge.hold("container.start.refused", !answered(outcome), says)
