@@ -99,6 +99,11 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         matching: "255 .Unknown.",
         reason: "the exit code of a container that ended while no daemon was there is lost"
       },
+      {
+        rule: "container.times",
+        matching: "in state exited",
+        reason: "a short life is shown to have ended before it began"
+      },
       { rule: "host.files", matching: "/run/containerd/s/", reason: "sockets of shims that were killed stay" }
     ]
   }
