@@ -5,6 +5,9 @@ import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
 
 const removeBelow: (path: string) => Effect.Effect<void, LinuxError, Files> = Effect.fnUntraced(function* (path) {
   const files = yield* Files
+  // What is frozen does not die: a runtime may have been ended between the two.
+  yield* Effect.ignore(files.writeExisting(`${path}/freezer.state`, "THAWED"))
+  yield* Effect.ignore(files.writeExisting(`${path}/cgroup.freeze`, "0"))
   const entries = yield* files.readDirectoryEntries(path).pipe(Effect.catchIf(isGone, () => Effect.succeed([])))
   for (const { name, kind } of entries) if (kind === "directory") yield* removeBelow(`${path}/${name}`)
   yield* files.removeDirectory(path).pipe(Effect.catchIf(isGone, () => Effect.void))
