@@ -28,6 +28,7 @@ const withHostCheck = (name, run) => async () => {
 
 const integration = () => {
   build()
+  prepareGoTools()
   return runVitest({ config: "vitest.integration.config.ts", limit: 30 })
 }
 

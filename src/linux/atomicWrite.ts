@@ -1,5 +1,5 @@
 /** Files that are either the old or the new one after a crash, whenever it comes. */
-import { Effect, Random } from "effect"
+import { Effect, Random, Schedule } from "effect"
 import { posix } from "node:path"
 import { Files } from "./Files.ts"
 import type { LinuxError } from "./LinuxError.ts"
@@ -20,6 +20,9 @@ const temporaryName = (path: string) =>
 /** True for the names that an interrupted `writeFileAtomic` may leave in a directory: whoever owns it removes them. */
 export const isTemporaryName = (name: string): boolean => /^\..+\.[0-9a-z]+\.tmp$/.test(name)
 
+/** What then still stays goes at the next start. */
+const removal = { times: 3, schedule: Schedule.spaced("50 millis") }
+
 /** A file's new content, whole and beside it: one of the two is to be run. */
 export interface StagedFile {
   /** Readers see the new file from then on. */
@@ -38,7 +41,7 @@ export const stageFile: (
 ) => Effect.Effect<StagedFile, LinuxError, Files> = Effect.fnUntraced(function* (path, data, options) {
   const files = yield* Files
   const temporary = yield* temporaryName(path)
-  const discard = Effect.ignore(files.removeFile(temporary))
+  const discard = Effect.ignore(Effect.retry(files.removeFile(temporary), removal))
   const write = Effect.fnUntraced(function* () {
     const file = yield* files.open(temporary, "create", options?.mode ?? 0o600)
     yield* file.write(typeof data === "string" ? Buffer.from(data) : data)

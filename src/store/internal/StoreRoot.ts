@@ -202,7 +202,6 @@ const makeDirectories = Effect.fnUntraced(function* (
       paths.imagesDirectory,
       paths.containersDirectory,
       paths.staging,
-      paths.mapped,
       paths.runLayersDirectory,
       paths.runContainersDirectory
     ],

@@ -82,6 +82,10 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
     Effect.gen(function* () {
       if (mappedStays) yield* hideMapped
       mappedStays = true
+      // Here and not with the store's other directories: who runs no user namespaces has none that podman does not know.
+      yield* files
+        .makeDirectory(paths.mapped, { mode: 0o700, recursive: true })
+        .pipe(Effect.mapError(ioError("make", paths.mapped)))
       yield* mounts
         .bindMapped({ source: paths.overlay, target: paths.mapped, userNamespace })
         .pipe(
