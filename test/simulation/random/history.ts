@@ -88,8 +88,12 @@ export const slotHistory = (all: ReadonlyArray<Entry>, slot: number, haunted: bo
     const answer = outcome._tag === "Answer" ? outcome.value : undefined
     const error = outcome._tag === "Refusal" ? outcome.error : undefined
     const certain = answer !== undefined
+    // Requests for the same thing share its work: what struck that before this one was sent fails this one too.
+    const shared = mine.some(
+      (other) => other !== entry && overlap(entry, other) && (other.troubled || other.outcome._tag === "Lost")
+    )
     const excuse = (racing: boolean): boolean => {
-      if (outcome._tag !== "Refusal" || entry.troubled || racing) return true
+      if (outcome._tag !== "Refusal" || entry.troubled || shared || racing) return true
       complaints.push(`nothing explains this error: ${titleOf(entry)}`)
       return false
     }
@@ -131,7 +135,10 @@ export const slotHistory = (all: ReadonlyArray<Entry>, slot: number, haunted: bo
             Model.containerIsCreated(podId, slotName, id, command.short, shared)
           ])
         } else if (error === "PodNotFound" || error === "WrongState") {
-          add(entry, true, [Model.podIsNotReady(podId)])
+          // A pod's stop ends what is being made in it; what then cannot be given back shows.
+          if (entry.troubled || others(entry, named("StopPodSandbox", "RemovePodSandbox"))) {
+            add(entry, false, [Model.containerMayBeCreated(podId, slotName, command.short)])
+          } else add(entry, true, [Model.podIsNotReady(podId)])
         } else if (error === "NameReserved") {
           const hiddenOne =
             haunted ||
