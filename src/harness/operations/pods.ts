@@ -173,20 +173,29 @@ const podOrGone = (site: Site, parameters: Parameters<Operation["prepare"]>[1]) 
 
 const onPodOrGone = fc.record({ pod: fc.nat(15), gone: fc.nat(6) })
 
-const stopPod: Operation = {
-  name: "StopPod",
+/** Stopping and removing differ in the rule that judges them and in what is known of the pod afterwards. */
+const endOfPod = (end: {
+  readonly operation: string
+  readonly weight: number
+  readonly rpc: string
+  readonly call: "stopPodSandbox" | "removePodSandbox"
+  readonly change: "stopPod" | "removePod"
+  readonly rule: "pod.stop" | "pod.remove"
+  readonly learn: (site: Site, pod: PodModel) => void
+}): Operation => ({
+  name: end.operation,
   group: "pods",
-  weight: 5,
+  weight: end.weight,
   parameters: onPodOrGone,
   prepare: (site, parameters) => {
     const found = podOrGone(site, parameters)
     if (found === undefined) return undefined
     const { pod, id } = found
-    const ask = site.target.cri.call("stopPodSandbox", { podSandboxId: id })
-    const name = pod === undefined ? "an unknown id" : nameOf(pod)
+    const ask = site.target.cri.call(end.call, { podSandboxId: id })
+    const label = `${end.rpc} ${pod === undefined ? "an unknown id" : nameOf(pod)}`
     return {
-      label: `StopPodSandbox ${name}`,
-      touches: touchesOf(site, pod, "stopPod"),
+      label,
+      touches: touchesOf(site, pod, end.change),
       ask: Effect.suspend(() => {
         if (pod !== undefined) codesOfPodStop(site, pod)
         return ask
@@ -194,46 +203,39 @@ const stopPod: Operation = {
       retry: ask,
       check: Effect.fnUntraced(function* (outcome, surroundings): Effect.fn.Return<void, Violation> {
         if (outcome._tag === "Unknown") return
-        const rule = idempotent("pod.stop", surroundings)
-        yield* site.judge.hold(rule, answered(outcome), () => `StopPodSandbox ${name}: ${describe(outcome)}`)
-        if (pod === undefined) return
-        pod.because = "pod.stop.notReady"
-        for (const container of containersOf(site.model, pod)) {
-          container.because = container.wasStarted ? "pod.stop.containers" : "pod.stop.created"
-        }
+        const rule = idempotent(end.rule, surroundings)
+        yield* site.judge.hold(rule, answered(outcome), () => `${label}: ${describe(outcome)}`)
+        if (pod !== undefined) end.learn(site, pod)
       })
     }
   }
-}
+})
 
-const removePod: Operation = {
-  name: "RemovePod",
-  group: "pods",
-  weight: 4,
-  parameters: onPodOrGone,
-  prepare: (site, parameters) => {
-    const found = podOrGone(site, parameters)
-    if (found === undefined) return undefined
-    const { pod, id } = found
-    const ask = site.target.cri.call("removePodSandbox", { podSandboxId: id })
-    const name = pod === undefined ? "an unknown id" : nameOf(pod)
-    return {
-      label: `RemovePodSandbox ${name}`,
-      touches: touchesOf(site, pod, "removePod"),
-      ask: Effect.suspend(() => {
-        if (pod !== undefined) codesOfPodStop(site, pod)
-        return ask
-      }),
-      retry: ask,
-      check: Effect.fnUntraced(function* (outcome, surroundings): Effect.fn.Return<void, Violation> {
-        if (outcome._tag === "Unknown") return
-        const rule = idempotent("pod.remove", surroundings)
-        yield* site.judge.hold(rule, answered(outcome), () => `RemovePodSandbox ${name}: ${describe(outcome)}`)
-        if (pod === undefined) return
-        for (const object of [pod, ...containersOf(site.model, pod)]) object.because = "pod.remove.gone"
-      })
+const stopPod = endOfPod({
+  operation: "StopPod",
+  weight: 5,
+  rpc: "StopPodSandbox",
+  call: "stopPodSandbox",
+  change: "stopPod",
+  rule: "pod.stop",
+  learn: (site, pod) => {
+    pod.because = "pod.stop.notReady"
+    for (const container of containersOf(site.model, pod)) {
+      container.because = container.wasStarted ? "pod.stop.containers" : "pod.stop.created"
     }
   }
-}
+})
+
+const removePod = endOfPod({
+  operation: "RemovePod",
+  weight: 4,
+  rpc: "RemovePodSandbox",
+  call: "removePodSandbox",
+  change: "removePod",
+  rule: "pod.remove",
+  learn: (site, pod) => {
+    for (const object of [pod, ...containersOf(site.model, pod)]) object.because = "pod.remove.gone"
+  }
+})
 
 export const podOperations: ReadonlyArray<Operation> = [runPod, runPodAgain, runBadPod, stopPod, removePod]

@@ -141,9 +141,10 @@ describe("podman on our store", () => {
           Effect.forkChild({ startImmediately: true })
         )
         const pulled = (yield* at.podman("pull", "-q", `oci:${at.directory}/oci`)).trim()
+        // podman writes an image's record first without its digest.
         yield* eventually(
           "podman's image",
-          Effect.map(store.snapshot, ({ byId }) => byId.has(pulled))
+          Effect.map(store.snapshot, ({ byId }) => (byId.get(pulled)?.manifestDigest ?? "") !== "")
         )
         assert.strictEqual((yield* Fiber.join(changes)).length, 1)
         const seen = (yield* store.snapshot).byId.get(pulled)

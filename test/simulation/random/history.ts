@@ -89,11 +89,11 @@ export const slotHistory = (all: ReadonlyArray<Entry>, slot: number, haunted: bo
     const error = outcome._tag === "Refusal" ? outcome.error : undefined
     const certain = answer !== undefined
     // Requests for the same thing share its work: what struck that before this one was sent fails this one too.
-    const shared = mine.some(
+    const struckBefore = mine.some(
       (other) => other !== entry && overlap(entry, other) && (other.troubled || other.outcome._tag === "Lost")
     )
     const excuse = (racing: boolean): boolean => {
-      if (outcome._tag !== "Refusal" || entry.troubled || shared || racing) return true
+      if (outcome._tag !== "Refusal" || entry.troubled || struckBefore || racing) return true
       complaints.push(`nothing explains this error: ${titleOf(entry)}`)
       return false
     }

@@ -2,8 +2,8 @@
  * One random run: bursts of commands against the real daemon in a simulated world, faults among its calls, the daemon
  * started again where it ended. Afterwards the histories must be what the contract allows, and the world must be empty.
  */
-import { Cause, Exit, type Fiber } from "effect"
-import { possibleErrors, type CallRecord, type Fault } from "../../world/Calls.ts"
+import { Cause, Exit, type Fiber, type Layer } from "effect"
+import type { CallRecord, Fault } from "../../world/Calls.ts"
 import { Daemon } from "../../world/Daemon.ts"
 import { holdings, leftover, type Holdings } from "../../world/Leftovers.ts"
 import type { World } from "../../world/World.ts"
@@ -12,6 +12,7 @@ import { Kubelet } from "../support/kubelet.ts"
 import { makeHost, staysByDesign, whileRunning } from "../support/podWalk.ts"
 import { imageName, request } from "./client.ts"
 import { describeCommand, type Command, podSlots, type Plan, type RandomFault } from "./commands.ts"
+import { canStrike, faultOf } from "./faults.ts"
 import { type Entry, type Outcome, slotHistory } from "./history.ts"
 import { linearize } from "./linearize.ts"
 import { closure, keyOf, type SeenContainer, type SeenPod, type SlotState } from "./model.ts"
@@ -26,7 +27,7 @@ export interface RandomResult {
   readonly undecided: number
 }
 
-type DaemonServices = import("effect").Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
+type DaemonServices = Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
 
 const seconds = 1_000_000
 const startLimit = 600
@@ -382,30 +383,4 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome | { readonly _tag
   if (Cause.hasInterruptsOnly(exit.cause)) return { _tag: "Lost" }
   const error = Cause.squash(exit.cause) as { readonly _tag?: string; readonly message?: string }
   return { _tag: "Refusal", error: error._tag ?? "Error", message: error.message ?? "" }
-}
-
-const canStrike = ({ kind }: RandomFault, call: CallRecord): boolean => {
-  if (kind === "exit" || kind === "kill") return call.where === "program"
-  if (kind === "fail") return call.where === "seam" && possibleErrors(call).length > 0
-  // Nobody interrupts the daemon's own work but its end.
-  const own = call.step === "Start" || call.step === "background"
-  if (kind === "interrupt") return call.where === "seam" && call.failable && !own
-  return true
-}
-
-const faultOf = ({ kind, pick }: RandomFault, call: CallRecord): Fault => {
-  const when = call.where === "program" || pick % 2 === 0 ? "before" : "after"
-  switch (kind) {
-    case "fail": {
-      const errors = possibleErrors(call)
-      return { kind, code: errors[pick % errors.length] as string }
-    }
-    case "exit":
-    case "kill":
-      return { kind }
-    case "power":
-      return { kind, when, loss: pick % 4 < 2 ? "all" : "content" }
-    default:
-      return { kind, when }
-  }
 }
