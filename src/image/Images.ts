@@ -5,7 +5,7 @@ import { parseImageUser } from "../model/ImageUser.ts"
 import { ImageStore, type ImageSnapshot, type StoredImage } from "../store/ImageStore.ts"
 import { matchesPattern } from "./internal/imagePattern.ts"
 import { PullSettings } from "./PullSettings.ts"
-import { formatReference, nameOf, parseReference, pinned, type Reference } from "./Reference.ts"
+import { formatReference, isShortName, nameOf, parseReference, pinned, type Reference } from "./Reference.ts"
 import { RegistriesConf } from "./RegistriesConf.ts"
 
 /** Shorter prefixes of an id are taken for names, as CRI-O does. */
@@ -52,6 +52,35 @@ export const repoDigests = (image: StoredImage): ReadonlyArray<string> => {
     return digests.map((digest) => `${nameOf(reference)}@${digest}`)
   })
   return [...new Set(found)]
+}
+
+/** Among an image's names that which the text asks for. A short name is of whichever registry it was pulled from. */
+const askedAmong = (known: ReadonlyArray<Reference>, text: string): Reference | undefined => {
+  const parsed = parseReference(text)
+  if (Result.isFailure(parsed)) return undefined
+  const asked = pinned(parsed.success)
+  const alike = known.filter(({ tag, digest }) => tag === asked.tag && digest === asked.digest)
+  const end = `/${asked.path.replace(/^library\//, "")}`
+  return (
+    alike.find((reference) => nameOf(reference) === nameOf(asked)) ??
+    (isShortName(text) ? alike.find((reference) => nameOf(reference).endsWith(end)) : undefined)
+  )
+}
+
+/**
+ * How people know an image that was asked for by this text: the name that they wrote, in full, if it has that one; else
+ * its first tag, and of its digests the same repository's. Undefined for what it has none of.
+ */
+export const knownAs = (
+  image: StoredImage,
+  text: string
+): { readonly name: string | undefined; readonly digest: string | undefined } => {
+  const known = references(image)
+  const reference = askedAmong(known, text) ?? known.find(({ tag }) => tag !== undefined) ?? known[0]
+  const digests = repoDigests(image)
+  if (reference === undefined) return { name: undefined, digest: digests[0] }
+  const ofRepository = digests.find((digest) => digest.startsWith(`${nameOf(reference)}@`))
+  return { name: formatReference(reference), digest: ofRepository ?? digests[0] }
 }
 
 /** A pattern, and where it is a reference also the name under which a pull of it is stored. */

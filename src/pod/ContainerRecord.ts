@@ -48,6 +48,8 @@ export const ContainerRecord = Schema.Struct({
     requested: Schema.String,
     /** What the pod's author wrote. */
     userSpecified: Schema.String,
+    /** What ContainerStatus calls it: a name where there is one. Absent in records of before. */
+    name: Schema.optionalKey(Schema.String),
     runtimeHandler: Schema.String,
     annotations: Labels,
     id: Schema.String,

@@ -3,7 +3,7 @@ import { Clock, Effect, Result } from "effect"
 import { posix } from "node:path"
 import { containerCgroup, type ContainerCgroup } from "../cgroup/paths.ts"
 import { NamespaceMode as Wire, type ContainerConfig, type Mount } from "../gen/runtime/v1/api.ts"
-import { Images, repoDigests } from "../image/Images.ts"
+import { Images, knownAs } from "../image/Images.ts"
 import { generateId } from "../model/Id.ts"
 import { stopSignal } from "../model/Signal.ts"
 import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
@@ -97,6 +97,9 @@ export const planContainer = Effect.fn("planContainer")(function* (
   const cgroup = containerCgroup(settings.cgroupManager, pod.cgroupParent, id)
   if (Result.isFailure(cgroup)) return yield* invalid("linux", cgroup.failure.message)
   const bundle = store.runDirectory(id)
+  const { image: requestedImage, userSpecifiedImage } = config.image
+  // kubelet asks by id, and tells what the pod's author wrote beside it.
+  const known = knownAs(image, userSpecifiedImage === "" ? requestedImage : userSpecifiedImage)
 
   const record: ContainerRecord = {
     version: 1,
@@ -108,12 +111,13 @@ export const planContainer = Effect.fn("planContainer")(function* (
     labels: config.labels,
     annotations: config.annotations,
     image: {
-      requested: config.image.image,
-      userSpecified: config.image.userSpecifiedImage,
+      requested: requestedImage,
+      userSpecified: userSpecifiedImage,
+      ...(known.name === undefined ? {} : { name: known.name }),
       runtimeHandler: config.image.runtimeHandler,
       annotations: config.image.annotations,
       id: image.id,
-      ref: repoDigests(image)[0] ?? image.id
+      ref: known.digest ?? image.id
     },
     logPath: yield* absoluteLogPath(pod, config),
     mounts: config.mounts.map((mount) => recordedMount(mount, imageVolumes)),

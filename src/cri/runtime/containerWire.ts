@@ -84,7 +84,8 @@ export const toContainerStatus = (container: ContainerRecord): ContainerStatus =
     startedAt: "startedAtNs" in state ? state.startedAtNs : 0n,
     finishedAt: exited ? state.finishedAtNs : 0n,
     exitCode: exited ? state.exitCode : 0,
-    image: imageOf(container),
+    // In a pod's status it is shown to people: a name, although kubelet has asked by id.
+    image: { ...imageOf(container), image: container.image.name ?? container.image.requested },
     imageRef: container.image.ref,
     imageId: container.image.id,
     reason: exited ? state.reason : "",

@@ -318,13 +318,19 @@ devices:
       assert.include(await crictl.ok("pull", names.busybox), id)
       const request = pod("identity")
       const podId = await crictl.runp(request)
-      for (const [index, name] of [names.busybox, secret, id].entries()) {
-        const image = { image: name, user_specified_image: name }
+      // The last two as kubelet asks: by id, with what the pod's author wrote beside it.
+      for (const [index, [asked, name]] of [
+        [names.busybox, names.busybox],
+        [secret, secret],
+        [id, names.busybox],
+        [`sha256:${id}`, secret]
+      ].entries()) {
+        const image = { image: asked, user_specified_image: name }
         const containerId = await crictl.create(podId, container(`c${index}`, "true", { image }), request)
         const { status } = await crictl.json("inspect", containerId)
         const listed = (await crictl.json("ps", "-a", "-o", "json", "--id", containerId)).containers
         assert.deepStrictEqual([status.imageId, listed[0].imageId], [id, id], name)
-        assert.match(status.imageRef, new RegExp(`@${images.busybox.digest}$`))
+        assert.strictEqual(status.imageRef, `${name.replace(/:[^:/]*$/, "")}@${images.busybox.digest}`)
         assert.strictEqual(status.image.image, name)
         assert.strictEqual((await crictl.json("inspecti", name)).status.id, id)
       }

@@ -54,13 +54,19 @@ describe("containers on the wire", () => {
     const status = ContainerStatus.decode(ContainerStatus.encode(toContainerStatus(record)).finish())
     assert.strictEqual(status.createdAt, 1_700_000_001_000_000_000n)
     assert.deepStrictEqual([status.labels, status.annotations], [record.labels, record.annotations])
-    assert.strictEqual(status.image?.userSpecifiedImage, "busybox:1")
+    assert.deepInclude(status.image as object, { image: record.image.requested, userSpecifiedImage: "busybox:1" })
     assert.strictEqual(status.imageId, record.image.id)
     assert.match(status.imageRef, /@sha256:/)
     assert.strictEqual(status.logPath, record.logPath)
     assert.strictEqual(status.stopSignal, Signal.SIGNAL_SIGTERM)
     const listed = Container.decode(Container.encode(toContainer(record)).finish())
     assert.deepStrictEqual([listed.imageId, listed.podSandboxId], [record.image.id, podId])
+  })
+
+  it("an image that kubelet asked for by id is shown by its name", () => {
+    const name = "docker.io/library/busybox:1"
+    const record = containerRecord({ image: { ...containerRecord().image, name } })
+    assert.deepInclude(toContainerStatus(record).image as object, { image: name, userSpecifiedImage: "busybox:1" })
   })
 
   it("echoes host paths of mounts, by which kubelet finds the termination log", () => {
