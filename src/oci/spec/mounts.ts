@@ -96,6 +96,13 @@ export const volumeDestination = (volume: string): Result.Result<string, Fault> 
 /** CRI Mount.mount_options: those that take something away. */
 const plainOptions: ReadonlySet<string> = new Set(["noexec", "nodev", "nosuid"])
 
+const restrictions = (mount: CriMount, destination: string): Result.Result<ReadonlyArray<string>, Fault> => {
+  const unknown = mount.mountOptions.find((option) => !plainOptions.has(option))
+  return unknown === undefined
+    ? Result.succeed(mount.mountOptions)
+    : invalid("mounts.mount_options", `${JSON.stringify(unknown)} is not an option for ${destination}`)
+}
+
 const propagationOption = (propagation: number): string => {
   switch (propagation) {
     case MountPropagation.PROPAGATION_BIDIRECTIONAL:
@@ -151,14 +158,10 @@ export const requestMount = (
       }
     }
     const ids = yield* mapped(mount, destination, user)
-    const unknown = mount.mountOptions.find((option) => !plainOptions.has(option))
-    if (unknown !== undefined) {
-      return yield* invalid("mounts.mount_options", `${JSON.stringify(unknown)} is not an option for ${destination}`)
-    }
     const options = [
       mount.recursiveReadOnly ? "rro" : mount.readonly ? "ro" : "rw",
       propagationOption(mount.propagation),
-      ...mount.mountOptions,
+      ...(yield* restrictions(mount, destination)),
       ...ids.options
     ]
     return { ...bind(source, destination, options), ...ids.mappings }
@@ -183,9 +186,11 @@ export const forbiddingRecursively = (mount: Mount): Mount => ({
 
 /** An image's content is for reading: no writes, no devices, no set-user-ID, and nothing that the host mounts below it. */
 export const imageMount = (mount: CriMount, source: string): Result.Result<Mount, Fault> =>
-  Result.map(requestDestination(mount.containerPath), (destination) =>
-    bind(source, destination, ["ro", "rprivate", "nosuid", "nodev"])
-  )
+  Result.gen(function* () {
+    const destination = yield* requestDestination(mount.containerPath)
+    const options = new Set(["ro", "rprivate", "nosuid", "nodev", ...(yield* restrictions(mount, destination))])
+    return bind(source, destination, [...options])
+  })
 
 /** Later mounts replace earlier ones of the same destination; a parent comes before what lies below it. */
 export const arrangeMounts = (...lists: ReadonlyArray<ReadonlyArray<Mount>>): ReadonlyArray<Mount> => {

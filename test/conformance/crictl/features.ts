@@ -145,9 +145,10 @@ devices:
         containerPath,
         mountOptions
       })
+      const ofImage = { containerPath: "/image", image: { image: names.busybox }, mountOptions: ["noexec"] }
       const podId = await crictl.runp(pod("options"))
       // crictl knows the field since 1.37.
-      const create = (name: string, ...mounts: ReadonlyArray<ReturnType<typeof mount>>) =>
+      const create = (name: string, ...mounts: ReadonlyArray<ReturnType<typeof mount> | typeof ofImage>) =>
         client().createContainer({
           podSandboxId: podId,
           config: {
@@ -162,20 +163,21 @@ devices:
         "main",
         mount("/plain"),
         mount("/noexec", "noexec"),
-        mount("/all", "noexec", "nodev", "nosuid")
+        mount("/all", "noexec", "nodev", "nosuid"),
+        ofImage
       )
       await crictl.ok("start", containerId)
       assert.strictEqual(
         await crictl.exec(
           containerId,
-          "/plain/program; /noexec/program 2>/dev/null || echo refused; grep -c ' /all .*rw,nosuid,nodev,noexec' /proc/self/mounts"
+          "/plain/program; /noexec/program 2>/dev/null || echo refused; grep -c ' /all .*rw,nosuid,nodev,noexec' /proc/self/mounts; /image/bin/busybox true 2>/dev/null || echo refused"
         ),
-        "ran\nrefused\n1"
+        "ran\nrefused\n1\nrefused"
       )
       const { status } = await client().containerStatus({ containerId })
       assert.deepStrictEqual(
         status?.mounts.map(({ mountOptions }) => mountOptions),
-        [[], ["noexec"], ["noexec", "nodev", "nosuid"]]
+        [[], ["noexec"], ["noexec", "nodev", "nosuid"], ["noexec"]]
       )
       const refused = await create("refused", mount("/x", "suid")).catch((error: unknown) => String(error))
       assert.match(String(refused), /INVALID_ARGUMENT.*mount_options.*suid/)
@@ -319,12 +321,13 @@ devices:
       const request = pod("identity")
       const podId = await crictl.runp(request)
       // The last two as kubelet asks: by id, with what the pod's author wrote beside it.
-      for (const [index, [asked, name]] of [
+      const asks = [
         [names.busybox, names.busybox],
         [secret, secret],
         [id, names.busybox],
         [`sha256:${id}`, secret]
-      ].entries()) {
+      ] as const
+      for (const [index, [asked, name]] of asks.entries()) {
         const image = { image: asked, user_specified_image: name }
         const containerId = await crictl.create(podId, container(`c${index}`, "true", { image }), request)
         const { status } = await crictl.json("inspect", containerId)

@@ -8,6 +8,7 @@ import {
   arrangeMounts,
   baseMounts,
   bind,
+  imageMount,
   requestMount,
   uncoveredDefaults,
   rootfsPropagation,
@@ -44,6 +45,15 @@ describe("requestMount", () => {
     [{ mountOptions: ["noexec", "suid"] }, /^invalid mounts.mount_options: "suid"/],
     [{ uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] }, /^invalid mounts.uid_mappings/]
   ])("refuses %j", (fields, message) => assert.match(String(request(fields)), message))
+
+  it("an image is read-only, and takes what more is asked to be taken away", () => {
+    const image = (mountOptions: Array<string>) =>
+      outcome(imageMount(criMount({ containerPath: "/mnt", mountOptions }), "/target"))
+    const options = ["rbind", "ro", "rprivate", "nosuid", "nodev"]
+    assert.deepInclude(image([]) as object, { source: "/target", options })
+    assert.deepInclude(image(["noexec", "nosuid"]) as object, { options: [...options, "noexec"] })
+    assert.match(String(image(["exec"])), /^invalid mounts.mount_options: "exec"/)
+  })
 
   it("RROUnsupported without the feature", () =>
     assert.match(
