@@ -94,6 +94,11 @@ export class Files extends Context.Service<
     ) => Effect.Effect<void, LinuxError>
     /** One write(2) to an existing file: sysctls, cgroup files, a FIFO (opened O_NONBLOCK: ENXIO when nobody reads). */
     readonly writeExisting: (path: string, data: string) => Effect.Effect<void, LinuxError>
+    /**
+     * Reads a FIFO until the scope closes, without waiting for a writer and without taking anything: whoever waits for a
+     * reader goes on (fifo(7)). What is no FIFO is refused (EINVAL), links too (ELOOP).
+     */
+    readonly attendFifo: (path: string) => Effect.Effect<void, LinuxError, Scope.Scope>
     readonly open: (
       path: string,
       mode: OpenMode,

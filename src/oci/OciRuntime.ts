@@ -1,7 +1,8 @@
 /** The commands of an OCI runtime on one container. `create` is conmon's; everything later comes here. */
 import { Context, Effect, Layer, Result, Schema, type Scope } from "effect"
+import { posix } from "node:path"
 import { Files } from "../linux/Files.ts"
-import type { LinuxError } from "../linux/LinuxError.ts"
+import { isGone, type LinuxError } from "../linux/LinuxError.ts"
 import { Processes } from "../linux/Processes.ts"
 import { encodeResources, type Resources } from "../model/RuntimeSpec.ts"
 import { Sockets } from "../linux/Sockets.ts"
@@ -41,7 +42,10 @@ export class OciRuntime extends Context.Service<
       containerId: string,
       signal: number
     ) => Effect.Effect<boolean, RuntimeError>
-    /** Removes an ended container's state and cgroup. Succeeds when the runtime does not know it. Never forces. */
+    /**
+     * Removes an ended container's state and cgroup. Succeeds when the runtime does not know it. Never forces. A start
+     * that still waits for the container, also one that a dead daemon has left, ends.
+     */
     readonly delete: (handler: RuntimeHandler, containerId: string) => Effect.Effect<void, RuntimeError>
     /** Changes limits of a running container; what is absent stays. */
     readonly update: (
@@ -70,6 +74,7 @@ export class OciRuntime extends Context.Service<
       OciRuntime,
       Effect.gen(function* () {
         const services = yield* Effect.context<Files | Processes>()
+        const files = yield* Files
         const execs = yield* makeExecs(options)
 
         const state = Effect.fn("OciRuntime.state")(function* (handler: RuntimeHandler, containerId: string) {
@@ -103,12 +108,25 @@ export class OciRuntime extends Context.Service<
           )
         }, Effect.provide(services))
 
-        const remove = Effect.fn("OciRuntime.delete")(function* (handler: RuntimeHandler, containerId: string) {
-          if (yield* isUnknown(handler, containerId)) return
-          yield* runCommand({ handler, containerId, command: "delete" }, options).pipe(
-            Effect.catchTag("RuntimeContainerUnknown", () => Effect.void)
-          )
-        }, Effect.provide(services))
+        const remove = Effect.fn("OciRuntime.delete")(
+          function* (handler: RuntimeHandler, containerId: string) {
+            if (yield* isUnknown(handler, containerId)) return
+            // crun's start opens this FIFO to write, which waits for ever when the process that would read is dead. It is
+            // read until its name is gone, so that none comes too late.
+            yield* files.attendFifo(posix.join(handler.root, containerId, "exec.fifo")).pipe(
+              Effect.catchIf(isGone, () => Effect.void),
+              Effect.mapError((cause) => {
+                const command = { containerId, runtime: handler.name, command: "delete" }
+                return new RuntimeUnavailable({ ...command, reason: cause.message, cause })
+              })
+            )
+            yield* runCommand({ handler, containerId, command: "delete" }, options).pipe(
+              Effect.catchTag("RuntimeContainerUnknown", () => Effect.void)
+            )
+          },
+          Effect.scoped,
+          Effect.provide(services)
+        )
 
         const update = Effect.fn("OciRuntime.update")(function* (
           handler: RuntimeHandler,

@@ -10,15 +10,13 @@ import { Jobs } from "./Jobs.ts"
 import { killCgroup } from "./killCgroup.ts"
 import { Pods } from "./Pods.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { startPatience } from "./startProcess.ts"
 
 /** A monitor that lives may take so long to write down an exit: it writes out the log before. */
 const recordingPatience = Duration.seconds(60)
 
 /** Key of the job that starts a container. */
 export const startOf = (containerId: string): string => `StartContainer ${containerId}`
-
-/** A runtime may take so long to answer for the start of a process that has ended by then. */
-const startPatience = Duration.seconds(10)
 
 /** How often processes are looked at: their monitors tell of exits, but monitors can be killed. */
 const sweepInterval = Duration.seconds(10)

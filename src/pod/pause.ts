@@ -5,11 +5,11 @@ import { ImagePuller } from "../image/ImagePuller.ts"
 import { Images } from "../image/Images.ts"
 import { Files } from "../linux/Files.ts"
 import { ContainerSpecs } from "../oci/ContainerSpecs.ts"
-import { OciRuntime } from "../oci/OciRuntime.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import { launchMonitor } from "./launchMonitor.ts"
 import { podDirectory, podNamespaces, type PodPlan, podUserNamespace } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
+import { startProcess } from "./startProcess.ts"
 import { layerMetadata } from "./strayLayers.ts"
 
 const pauseImage = Effect.gen(function* () {
@@ -25,7 +25,6 @@ export const startPause = Effect.fn("startPause")(function* ({ record: pod, conf
   const files = yield* Files
   const specs = yield* ContainerSpecs
   const store = yield* ContainerStore
-  const runtime = yield* OciRuntime
   const settings = yield* PodSettings
   const image = yield* pauseImage
   const directory = podDirectory(settings.runDirectory, pod.id)
@@ -55,6 +54,6 @@ export const startPause = Effect.fn("startPause")(function* ({ record: pod, conf
   yield* files.makeDirectory(bundle, { mode: 0o700 })
   const monitored = { id: pod.id, name: pod.name, bundle, handler, logPath: "", terminal: false, stdin: false }
   const init = yield* launchMonitor({ ...monitored, stdinOnce: false }, spec)
-  yield* runtime.start(handler, pod.id)
+  yield* startProcess(handler, pod.id, init)
   return init
 })

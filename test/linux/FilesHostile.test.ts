@@ -44,6 +44,23 @@ describe("special files", () => {
         .pipe(Effect.retry({ while: (error) => error.code === "ENXIO" }), Effect.timeout("5 seconds"))
       assert.strictEqual(yield* Effect.promise(() => read), "1 24 80\n")
     }))
+  test("who waits for a FIFO's reader goes on when it is attended", (dir) =>
+    Effect.gen(function* () {
+      const files = yield* Files
+      execFileSync("mkfifo", [`${dir}/fifo`])
+      const writer = spawn("/bin/sh", ["-c", `echo waiting; echo 0 > ${dir}/fifo; echo gone on`])
+      const said: Array<string> = []
+      writer.stdout.on("data", (data) => said.push(String(data)))
+      const ended = new Promise((resolve) => writer.once("close", resolve))
+      yield* Effect.promise(() => new Promise((resolve) => writer.stdout.once("data", resolve)))
+      yield* Effect.scoped(
+        Effect.andThen(
+          files.attendFifo(`${dir}/fifo`),
+          Effect.promise(() => ended)
+        )
+      ).pipe(Effect.timeout("5 seconds"))
+      assert.strictEqual(said.join(""), "waiting\ngone on\n")
+    }))
   test("what the kernel makes up is read whole", () =>
     Effect.gen(function* () {
       const files = yield* Files

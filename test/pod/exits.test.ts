@@ -58,7 +58,7 @@ describe("an exit that is recorded before the start is answered for", () => {
       yield* pods.adopt([podRecord()], [containerRecord({ state: created })])
       yield* Effect.forkChild((yield* Jobs).attach(startOf(containerId), Effect.never), { startImmediately: true })
       const exit = yield* Effect.forkChild(recordExit(containerId), { startImmediately: true })
-      yield* TestClock.adjust("11 seconds")
+      yield* TestClock.adjust("13 seconds")
       yield* Fiber.join(exit)
       assert.deepInclude((yield* pods.container(containerId)).state, { _tag: "Exited", exitCode: 3 })
     }).pipe(Effect.provide(exitedHost(3).layer))

@@ -60,6 +60,7 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Files.resolveInRoot": ["EIO"],
   "Files.makeDirectoryInRoot": ["ENOSPC", "ENOTDIR"],
   "Files.writeExisting": ["EIO", "EBUSY"],
+  "Files.attendFifo": ["EMFILE"],
   "Files.open": ["EMFILE", "ENOSPC"],
   "Files.read": ["EIO"],
   "Files.write": ["ENOSPC", "EIO"],

@@ -28,6 +28,9 @@ export class Pipe {
     return loop
   })
 
+  /** Waits until somebody can read: open(2) of a FIFO for writing. */
+  readonly attended: Effect.Effect<void> = this.whenReady(() => (this.readers > 0 ? { value: undefined } : undefined))
+
   /** Waits until nobody can read any more. */
   readonly abandoned: Effect.Effect<void> = this.whenReady(() =>
     this.readers === 0 ? { value: undefined } : undefined
@@ -103,6 +106,7 @@ export class PipeEnd {
     this.side = side
     if (side === "read") pipe.readers++
     else pipe.writers++
+    pipe.wake()
   }
   /** A second descriptor of the same end, as fork makes it. */
   duplicate(): PipeEnd {

@@ -16,6 +16,7 @@ import {
   empty,
   type Node
 } from "./Node.ts"
+import { Pipe, PipeEnd } from "./Pipe.ts"
 import { Paths, pathOf, type Location, type Slot } from "./Paths.ts"
 
 const encoder = new TextEncoder()
@@ -187,6 +188,13 @@ export class Vfs {
     else if (node instanceof FileNode) node.write(0, encoder.encode(data))
     else throw new Errno(node instanceof Directory ? "EISDIR" : "ENXIO")
     this.notify(slot.found)
+  }
+
+  attendFifo(path: string): PipeEnd {
+    const { node } = this.paths.find(path, { follow: false })
+    if (!(node instanceof FifoNode)) throw new Errno(node instanceof SymlinkNode ? "ELOOP" : "EINVAL")
+    node.pipe ??= new Pipe()
+    return new PipeEnd(node.pipe, "read")
   }
 
   makeDirectory(path: string, mode = 0o755): void {

@@ -2,7 +2,6 @@
 import { Clock, Effect } from "effect"
 import type { StartContainerRequest, StartContainerResponse } from "../../gen/runtime/v1/api.ts"
 import { Processes } from "../../linux/Processes.ts"
-import { OciRuntime } from "../../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../../oci/RuntimeHandlers.ts"
 import { Admission } from "../../pod/Admission.ts"
 import { startOf } from "../../pod/exits.ts"
@@ -10,6 +9,7 @@ import { Jobs } from "../../pod/Jobs.ts"
 import { findContainer } from "../../pod/lookup.ts"
 import { WrongState } from "../../pod/PodError.ts"
 import { Pods } from "../../pod/Pods.ts"
+import { startProcess } from "../../pod/startProcess.ts"
 import { SIGKILL } from "../../model/Signal.ts"
 
 export const startContainer = Effect.fn("RuntimeService.StartContainer")(function* (request: StartContainerRequest) {
@@ -22,7 +22,6 @@ export const startContainer = Effect.fn("RuntimeService.StartContainer")(functio
 
 const start = Effect.fnUntraced(function* (id: string) {
   const pods = yield* Pods
-  const runtime = yield* OciRuntime
   const handlers = yield* RuntimeHandlers
   const processes = yield* Processes
   const container = yield* pods.container(id)
@@ -34,7 +33,7 @@ const start = Effect.fnUntraced(function* (id: string) {
   const handler = yield* handlers.get(container.handler)
   // Before the process can run: an end that the monitor writes down before the runtime answers is not before the start.
   const startedNs = yield* Clock.currentTimeNanos
-  yield* runtime.start(handler, id).pipe(
+  yield* startProcess(handler, id, created).pipe(
     Effect.tapError(({ message }) =>
       Effect.flatMap(Clock.currentTimeNanos, (atNs) =>
         pods.moveContainer(id, { _tag: "StartFailed", atNs, message })

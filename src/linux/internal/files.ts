@@ -117,6 +117,16 @@ const writeExisting = async (path: string, data: string): Promise<void> => {
   }
 }
 
+const openFifo = async (path: string): Promise<fs.FileHandle> => {
+  const file = await fs.open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
+  if (fstatSync(file.fd).isFIFO()) return file
+  await file.close()
+  throw new Refused("EINVAL", "is no FIFO")
+}
+
+// Writes that matter were synced; close(2) has nothing to add that a caller could act on.
+const closing = (path: string) => (file: fs.FileHandle) => Effect.ignore(attempt("close", path, () => file.close()))
+
 const syncDirectory = async (path: string): Promise<void> => {
   const directory = await fs.open(path, O_RDONLY | constants.O_DIRECTORY)
   try {
@@ -178,12 +188,19 @@ export const makeFiles = (): Files["Service"] => {
     writeExisting: Effect.fn("Files.writeExisting")((path: string, data: string) =>
       attempt("write", path, () => writeExisting(path, data))
     ),
+    attendFifo: Effect.fn("Files.attendFifo")((path: string) =>
+      Effect.asVoid(
+        Effect.acquireRelease(
+          attempt("open", path, () => openFifo(path)),
+          closing(path)
+        )
+      )
+    ),
     open: Effect.fn("Files.open")((path: string, mode: OpenMode, permissions = 0o644) =>
       Effect.map(
         Effect.acquireRelease(
           attempt("open", path, () => openFile(path, mode, permissions)),
-          // Writes that matter were synced; close(2) has nothing to add that a caller could act on.
-          (file) => Effect.ignore(attempt("close", path, () => file.close()))
+          closing(path)
         ),
         (file) => openFileOf(path, file)
       )

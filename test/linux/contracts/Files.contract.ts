@@ -347,6 +347,18 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
         assert.deepStrictEqual(yield* files.readDirectory(dir), ["a"])
       }))
 
+    test("only a FIFO is attended", (dir) =>
+      Effect.gen(function* () {
+        const files = yield* Files
+        yield* put(`${dir}/a`, "")
+        yield* files.symlink(`${dir}/a`, `${dir}/b`)
+        const attend = (name: string) => codeOf(Effect.scoped(files.attendFifo(`${dir}/${name}`)))
+        assert.deepStrictEqual(
+          [yield* attend("a"), yield* attend("b"), yield* attend("none")],
+          ["EINVAL", "ELOOP", "ENOENT"]
+        )
+      }))
+
     test("statFileSystem: what is free is part of the whole", (dir) =>
       Effect.gen(function* () {
         const files = yield* Files

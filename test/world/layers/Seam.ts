@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { LinuxError } from "../../../src/linux/LinuxError.ts"
 import { linuxError } from "../Calls.ts"
 import { Errno } from "../Errno.ts"
+import type { PipeEnd } from "../Pipe.ts"
 import { attempt } from "../Program.ts"
 import type { Life, World } from "../World.ts"
 
@@ -12,6 +13,18 @@ export class Seam {
   constructor(world: World, life: Life) {
     this.world = world
     this.life = life
+  }
+
+  /** An end stands among the daemon's descriptors, so that its death closes it too. Answers what closes it. */
+  descriptor(end: PipeEnd): () => void {
+    const { fds } = this.life.process
+    let free = 3
+    while (fds.has(free)) free++
+    fds.set(free, end)
+    return () => {
+      fds.delete(free)
+      end.close()
+    }
   }
 
   /** A call that is done at once. */

@@ -95,6 +95,11 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
         vfs().makeDirectoryInRoot(root, path, options.mode, options.uid, options.gid)
       ),
     writeExisting: (path, data) => call("writeExisting", path, () => vfs().writeExisting(path, data)),
+    attendFifo: (path) =>
+      Effect.acquireRelease(
+        call("attendFifo", path, () => seam.descriptor(vfs().attendFifo(path))),
+        (letGo) => seam.finalizer(letGo)
+      ).pipe(Effect.asVoid),
     open: (path, mode, permissions) =>
       Effect.acquireRelease(
         call("open", `${path} ${mode}`, () => {

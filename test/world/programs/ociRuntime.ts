@@ -204,10 +204,16 @@ class Runtime {
       const path = `${this.directory}/exec.fifo`
       if (!this.world.vfs.exists(path))
         return yield* Effect.fail(new Refusal(`cannot start an already running container`))
+      const { pipe } = this.world.vfs.paths.find(path, { follow: false }).node as FifoNode
       yield* this.task.point("start")
+      // An init that has ended since: runc looks for it again and again, crun waits for a reader for ever.
+      if (pipe === undefined || (this.flavour === "runc" && pipe.readers === 0)) {
+        return yield* Effect.fail(new Refusal("container process is already dead"))
+      }
+      yield* pipe.attended
       yield* this.task.sync(() => {
-        this.world.vfs.writeExisting(path, "0")
-        this.world.vfs.removeFile(path)
+        pipe.push(Buffer.from("0"))
+        if (this.world.vfs.exists(path)) this.world.vfs.removeFile(path)
       })
       void state
       return 0
