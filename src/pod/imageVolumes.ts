@@ -33,6 +33,8 @@ const planOne = Effect.fnUntraced(function* (mount: Mount) {
   const { containerPath, hostPath, imageSubPath: subPath } = mount
   const requested = mount.image?.image ?? ""
   const fail = (reason: string) => new ImageVolumeMountFailed({ image: requested, containerPath, reason })
+  // Who asks for a volume to write into must not learn of it by EROFS inside the container.
+  if (!mount.readonly) return yield* fail("readonly is not set, but an image volume can only be read")
   if (hostPath !== "") return yield* fail(`host_path ${JSON.stringify(hostPath)} is given as well`)
   if (subPath.includes("\0") || subPath.split("/").includes("..")) {
     return yield* fail(`image_sub_path ${JSON.stringify(subPath)} leads out of the image`)

@@ -17,6 +17,7 @@ const image = { id: "1".repeat(64), manifestDigest: `sha256:${"2".repeat(64)}`, 
 const mount = (fields: Partial<Mount> = {}, name = "models:1"): Mount => ({
   ...Mount.decode(empty),
   containerPath: "/models",
+  readonly: true,
   image: { ...ImageSpec.decode(empty), image: name },
   ...fields
 })
@@ -45,6 +46,7 @@ describe("planning image volumes", () => {
   it.effect("refuses what contradicts itself, leads out, or is not here, with kubelet's word first", () =>
     Effect.gen(function* () {
       assert.match(yield* refusal({ hostPath: "/srv" }), /^ImageVolumeMountFailed: image "models:1" for \/models: /)
+      assert.match(yield* refusal({ readonly: false }), /^ImageVolumeMountFailed: .*can only be read/)
       assert.match(yield* refusal({ imageSubPath: "a/../../b" }), /^ImageVolumeMountFailed: .*leads out/)
       assert.match(yield* refusal({ imageSubPath: "a\0b" }), /^ImageVolumeMountFailed: .*leads out/)
       assert.match(yield* refusal({}, "artifact:1"), /^ImageVolumeMountFailed: .*no such image.*artifacts/)

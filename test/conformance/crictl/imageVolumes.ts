@@ -101,7 +101,8 @@ export const imageVolumes = (site: () => Site) =>
         [{ image_sub_path: "fifo" }, "fifo"],
         [{ image_sub_path: "loop" }, "ELOOP|loop"],
         [{ image: { image: "quay.io/example/none:1" } }, "no such image"],
-        [{ host_path: "/tmp" }, "host_path"]
+        [{ host_path: "/tmp" }, "host_path"],
+        [{ readonly: false }, "can only be read"]
       ] as const) {
         assert.match(await refused(patch), new RegExp(`desc = ImageVolumeMountFailed: .*(${reason})`), reason)
       }
