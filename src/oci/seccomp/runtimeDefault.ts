@@ -1,12 +1,18 @@
-/** The RuntimeDefault seccomp profile: the families of `syscalls.ts` and the calls whose arguments decide. */
+/**
+ * The RuntimeDefault seccomp profile: the families of `syscalls.ts` and the calls whose arguments decide.
+ *
+ * What it knows and refuses fails with EPERM, what it does not know with ENOSYS: libcs try new calls first and fall back
+ * to old ones only when the kernel seems to lack them. The same goes for what the node's libseccomp has no number for
+ * and OCI runtimes leave out of the filter: fchmodat2, by which glibc changes modes, with libseccomp 2.5.4.
+ */
 import type { Seccomp, SeccompArgument, SeccompRule } from "../../model/RuntimeSpec.ts"
-import { families, namesOf } from "./syscalls.ts"
+import { families, namesOf, refused } from "./syscalls.ts"
 
 const EPERM = 1
 const ENOSYS = 38
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET. */
-const cloneNewFlags = 0x7e020000
+const cloneNewFlag = [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000]
 /** Not a bit of clone(2), where these bits name the exit signal. */
 const CLONE_NEWTIME = 0x80
 
@@ -31,6 +37,13 @@ const allow = (names: ReadonlyArray<string>, ...args: ReadonlyArray<SeccompArgum
   ...(args.length > 0 ? { args } : {})
 })
 
+const refuse = (names: ReadonlyArray<string>, ...args: ReadonlyArray<SeccompArgument>): SeccompRule => ({
+  names,
+  action: "SCMP_ACT_ERRNO",
+  errnoRet: EPERM,
+  ...(args.length > 0 ? { args } : {})
+})
+
 /** Aligned blocks of numbers below `size` that leave out the excluded ones, each one masked comparison wide. */
 const blocksWithout = (
   excluded: ReadonlyArray<number>,
@@ -42,34 +55,47 @@ const blocksWithout = (
   return [...blocksWithout(excluded, start, size / 2), ...blocksWithout(excluded, start + size / 2, size / 2)]
 }
 
-/**
- * Rules with alternatives are one rule per alternative. socketcall hides the address family behind a pointer, and
- * libseccomp would allow it along with socket: programs are told that it does not exist and take the direct calls,
- * which every kernel since 4.3 has.
- */
+/** Rules with alternatives are one rule per alternative. */
 const socketRules: ReadonlyArray<SeccompRule> = [
-  { names: ["socketcall"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS },
   ...blocksWithout([AF_ALG, AF_VSOCK], 0, familyLimit).map(([start, size]) =>
     allow(["socket"], masked(0, (int32 & ~(size - 1)) >>> 0, start))
-  )
+  ),
+  ...[AF_ALG, AF_VSOCK].map((family) => refuse(["socket"], masked(0, int32, family)))
 ]
 
 /** PER_LINUX, PER_LINUX32, both with UNAME26, and the query. */
 const personalities: ReadonlyArray<number> = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff]
 
-const personalityRules: ReadonlyArray<SeccompRule> = personalities.map((persona) =>
-  allow(["personality"], masked(0, int32, persona))
-)
+const ADDR_NO_RANDOMIZE = 0x40000
+/** Set in the query, and in no persona. */
+const queryBit = 0x80000000
+
+const personalityRules: ReadonlyArray<SeccompRule> = [
+  ...personalities.map((persona) => allow(["personality"], masked(0, int32, persona))),
+  refuse(["personality"], masked(0, queryBit + ADDR_NO_RANDOMIZE, ADDR_NO_RANDOMIZE))
+]
+
+const withoutFlags = (name: string, flags: ReadonlyArray<number>): ReadonlyArray<SeccompRule> => [
+  allow(
+    [name],
+    masked(
+      0,
+      flags.reduce((all, flag) => all + flag, 0),
+      0
+    )
+  ),
+  ...flags.map((flag) => refuse([name], masked(0, flag, flag)))
+]
 
 /**
  * Without CAP_SYS_ADMIN nobody makes namespaces: user namespaces would open most of the kernel to a container. clone3
- * hides its flags behind a pointer; ENOSYS makes libcs fall back to clone.
+ * hides its flags behind a pointer; it is in no list then, and ENOSYS makes libcs fall back to clone.
  */
 const namespaceRules: ReadonlyArray<SeccompRule> = [
-  allow(["clone"], masked(0, cloneNewFlags, 0)),
-  allow(["unshare"], masked(0, cloneNewFlags | CLONE_NEWTIME, 0)),
-  { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS }
+  ...withoutFlags("clone", cloneNewFlag),
+  ...withoutFlags("unshare", [...cloneNewFlag, CLONE_NEWTIME])
 ]
+const namespaceCalls: ReadonlySet<string> = new Set(["clone", "unshare", "clone3"])
 
 export type Architecture = "amd64" | "arm64"
 
@@ -80,17 +106,23 @@ const architectures: Readonly<Record<Architecture, ReadonlyArray<string>>> = {
 
 /** `capabilities` are those that the container really gets ("CAP_…"). */
 export const runtimeDefault = (capabilities: ReadonlySet<string>, architecture: Architecture): Seccomp => {
-  const allowed = families.filter(
-    (family) =>
-      (family.architecture ?? architecture) === architecture &&
-      (family.capabilities === undefined || family.capabilities.some((name) => capabilities.has(name)))
+  const here = families.filter((family) => (family.architecture ?? architecture) === architecture)
+  const allowed = new Set(
+    here
+      .filter((family) => family.capabilities?.some((name) => capabilities.has(name)) ?? true)
+      .flatMap(({ names }) => namesOf(names))
+  )
+  const denied = [...here.flatMap(({ names }) => namesOf(names)), ...namesOf(refused)].filter(
+    (name) => !allowed.has(name) && !namespaceCalls.has(name)
   )
   return {
     defaultAction: "SCMP_ACT_ERRNO",
-    defaultErrnoRet: EPERM,
+    defaultErrnoRet: ENOSYS,
     architectures: architectures[architecture],
     syscalls: [
-      allow([...new Set(allowed.flatMap(namesOf))]),
+      allow([...allowed]),
+      // Before the rules for socket: libseccomp allows a socketcall that is not refused by then along with it.
+      refuse([...new Set(denied)]),
       ...socketRules,
       ...personalityRules,
       ...(capabilities.has("CAP_SYS_ADMIN") ? [] : namespaceRules)

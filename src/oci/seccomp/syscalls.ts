@@ -1,7 +1,7 @@
 /**
- * The system calls of the RuntimeDefault profile, by family. What is not listed fails with EPERM: among it everything
- * that has opened kernels to their containers before and that a container without extra capabilities can do without
- * (io_uring, userfaultfd, keyrings, bpf, kexec, swap, new mount API, AF_ALG, AF_VSOCK).
+ * The system calls of the RuntimeDefault profile, by family, and those that nobody gets. Refused is everything that has
+ * opened kernels to their containers before and that a container without extra capabilities can do without (io_uring,
+ * userfaultfd, keyrings, bpf, kexec, swap, new mount API, AF_ALG, AF_VSOCK).
  *
  * Names that an architecture or a libseccomp does not know are skipped by the OCI runtimes, so 32-bit variants stand
  * beside their 64-bit twins.
@@ -100,7 +100,14 @@ export const families: ReadonlyArray<Family> = [
     names: `uname olduname sysinfo getrandom seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
       lsm_get_self_attr lsm_set_self_attr lsm_list_modules`
   },
-  { what: "debug own processes (Linux 4.8 and later check seccomp after ptrace)", names: "ptrace" },
+  {
+    what: "debug own processes (Linux 4.8 and later check seccomp after ptrace); who may not trace may not read either",
+    names: "ptrace process_vm_readv process_vm_writev"
+  },
+  {
+    what: "where own memory lies",
+    names: "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"
+  },
   { what: "x86 only", names: "arch_prctl modify_ldt", architecture: "amd64" },
   {
     what: "arm only",
@@ -125,7 +132,7 @@ export const families: ReadonlyArray<Family> = [
   { what: "process accounting", names: "acct", capabilities: ["CAP_SYS_PACCT"] },
   {
     what: "look into other processes",
-    names: "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev",
+    names: "kcmp pidfd_getfd process_madvise",
     capabilities: ["CAP_SYS_PTRACE"]
   },
   { what: "I/O ports", names: "iopl ioperm", capabilities: ["CAP_SYS_RAWIO"] },
@@ -136,11 +143,19 @@ export const families: ReadonlyArray<Family> = [
   },
   { what: "hang up terminals", names: "vhangup", capabilities: ["CAP_SYS_TTY_CONFIG"] },
   {
-    what: "memory of NUMA nodes",
-    names: "get_mempolicy mbind set_mempolicy set_mempolicy_home_node migrate_pages move_pages",
+    what: "where others' memory lies",
+    names: "migrate_pages move_pages",
     capabilities: ["CAP_SYS_NICE"]
   }
 ]
 
-/** Names of a family. */
-export const namesOf = (family: Family): ReadonlyArray<string> => family.names.split(/\s+/)
+/**
+ * Whatever a container may do otherwise. socketcall hides the address family behind a pointer; every kernel since 4.3 has
+ * the calls that it stands for.
+ */
+export const refused = `socketcall add_key request_key keyctl io_uring_setup io_uring_enter io_uring_register userfaultfd kexec_load
+  kexec_file_load swapon swapoff nfsservctl uselib ustat sysfs _sysctl vm86 vm86old bdflush pciconfig_iobase pciconfig_read
+  pciconfig_write sgetmask ssetmask create_module query_module get_kernel_syms`
+
+/** Names out of a list of them. */
+export const namesOf = (names: string): ReadonlyArray<string> => names.split(/\s+/)
