@@ -55,13 +55,13 @@ func main() {
 		"personality no randomize":     call(syscall.SYS_PERSONALITY, 0x0040000, 0, 0),
 		"chroot":                       call(syscall.SYS_CHROOT, root, 0, 0),
 		// Of a process that is not there: who is traced by a parent that does not look stops at the first signal.
-		"ptrace":                       call(syscall.SYS_PTRACE, 1, 1<<30, 0),
-		"settimeofday":                 call(syscall.SYS_SETTIMEOFDAY, 1, 0, 0),
-		"process_vm_readv":             call(310, 0, 0, 0),
-		"get_mempolicy":                call(239, 0, 0, 0),
-		"fchmodat2":                    call(452, 0, uintptr(unsafe.Pointer(&none[0])), 0),
-		"mseal":                        call(462, 1, 0, 0),
-		"number 4000":                  call(4000, 0, 0, 0),
+		"ptrace":           call(syscall.SYS_PTRACE, 1, 1<<30, 0),
+		"settimeofday":     call(syscall.SYS_SETTIMEOFDAY, 1, 0, 0),
+		"process_vm_readv": call(310, 0, 0, 0),
+		"get_mempolicy":    call(239, 0, 0, 0),
+		"fchmodat2":        call(452, 0, uintptr(unsafe.Pointer(&none[0])), 0),
+		"mseal":            call(462, 1, 0, 0),
+		"number 4000":      call(4000, 0, 0, 0),
 	}
 	names := make([]string, empty, len(results))
 	for name := range results {
