@@ -41,11 +41,16 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+/** Of a call that streams: every message, once the stream has ended. */
+type Answer<M> = M extends { readonly responseStream: true }
+  ? ReadonlyArray<Received<Response<M>>>
+  : Received<Response<M>>
+
 type Calls<Definition> = {
   readonly [Name in keyof Definition]: (
     request?: Loose<Request<Definition[Name]>>,
     options?: CallOptions
-  ) => Promise<Received<Response<Definition[Name]>>>
+  ) => Promise<Answer<Definition[Name]>>
 }
 
 export type CriClient = Calls<typeof RuntimeServiceService> &
@@ -61,21 +66,32 @@ const loadServices = (): ReadonlyArray<ServiceDefinition> => {
   return [v1.RuntimeService.service, v1.ImageService.service]
 }
 
+const call = (client: Client, method: ServiceDefinition[string], request: unknown, options: CallOptions) =>
+  new Promise((resolve, reject) => {
+    const serialize = (value: unknown) => method.requestSerialize(value)
+    const deserialize = (bytes: Buffer) => method.responseDeserialize(bytes)
+    const limit = { deadline: Date.now() + (options.deadlineMs ?? 120_000) }
+    const begin = () => {
+      if (!method.responseStream) {
+        return client.makeUnaryRequest(method.path, serialize, deserialize, request, limit, (error, value) =>
+          error === null ? resolve(value) : reject(error)
+        )
+      }
+      const messages: Array<unknown> = []
+      const stream = client.makeServerStreamRequest(method.path, serialize, deserialize, request, limit)
+      stream.on("data", (message) => messages.push(message))
+      stream.on("error", reject)
+      stream.on("end", () => resolve(messages))
+      return stream
+    }
+    const begun = begin()
+    options.signal?.addEventListener("abort", () => begun.cancel(), { once: true })
+  })
+
 const callsOf = (client: Client, definition: ServiceDefinition) =>
   Object.entries(definition).map(([name, method]) => [
     `${name.charAt(0).toLowerCase()}${name.slice(1)}`,
-    (request: unknown = {}, options: CallOptions = {}) =>
-      new Promise((resolve, reject) => {
-        const call = client.makeUnaryRequest(
-          method.path,
-          (value) => method.requestSerialize(value),
-          (bytes) => method.responseDeserialize(bytes),
-          request,
-          { deadline: Date.now() + (options.deadlineMs ?? 120_000) },
-          (error, value) => (error === null ? resolve(value) : reject(error))
-        )
-        options.signal?.addEventListener("abort", () => call.cancel(), { once: true })
-      })
+    (request: unknown = {}, options: CallOptions = {}) => call(client, method, request, options)
   ])
 
 export const connect = (socketPath: string): CriClient => {

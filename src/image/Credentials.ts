@@ -50,6 +50,10 @@ export const fromAuthConfig = (
   return undefined
 }
 
+/** Whether a request means to say who we are and does not: an `auth` that cannot be read, and nothing else. */
+export const isUnreadable = ({ auth, username, identityToken, registryToken }: AuthConfig): boolean =>
+  auth !== "" && decodeAuth(auth) === undefined && username === "" && identityToken === "" && registryToken === ""
+
 /** Tells pulls with different credentials apart without keeping the credentials. */
 export const fingerprint = (credentials: Credentials | undefined): string => {
   if (credentials === undefined) return "anonymous"

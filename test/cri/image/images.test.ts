@@ -12,7 +12,7 @@ import { ImageStore } from "../../../src/store/ImageStore.ts"
 import { ImageInUse } from "../../../src/store/StoreError.ts"
 import { registryOf } from "../../image/support/fakeRegistry.ts"
 import { makeImage } from "../../image/support/images.ts"
-import { makePuller } from "../../image/support/puller.ts"
+import { makePuller, noAuth } from "../../image/support/puller.ts"
 
 const image = makeImage({ config: { config: { User: "1000:users", Labels: { a: "b" } } } })
 const makeWorld = (pinnedImages: ReadonlyArray<string> = []) => {
@@ -169,6 +169,22 @@ describe("ImageService", () => {
       assert.strictEqual(error._tag, "ImageInUse")
       assert.include(error.message, "stands, reader")
     }).pipe(Effect.provide(used))
+  })
+
+  it.effect("credentials that cannot be read are invalid, and their text is not told", () => {
+    const world = makeWorld()
+    return Effect.gen(function* () {
+      const request = { image: spec("r.example/app:v1"), sandboxConfig: undefined }
+      for (const auth of ["!!!", btoa("no colon"), btoa(":only"), "c2VjcmV0"]) {
+        const error = yield* Effect.flip(pullImage({ ...request, auth: { ...noAuth, auth } }))
+        assert.strictEqual(error._tag, "InvalidRequest", auth)
+        assert.match(error.message, /auth\.auth/)
+        assert.notInclude(error.message, auth)
+      }
+      for (const auth of [{ auth: "!!!", username: "u" }, { auth: btoa("u:p") }, {}]) {
+        assert.deepStrictEqual(yield* pullImage({ ...request, auth: { ...noAuth, ...auth } }), { imageRef: image.id })
+      }
+    }).pipe(Effect.provide(world.layer))
   })
 
   it.effect("a request without a name is invalid", () => {
