@@ -152,6 +152,12 @@ const instrument = (method: Method<never, never>, streaming: boolean) => {
     )
 }
 
+/**
+ * Each span adds two services to the context of a call, and after so many additions Effect copies the whole of it: all
+ * services of the daemon, at every span further down.
+ */
+const maxDepth = 32
+
 /** Calls that run belong to the scope. The transport, which is made after this, closes before it and lets them finish. */
 export const makeAdapter = Effect.fnUntraced(function* <R>(
   options: AdapterOptions
@@ -159,7 +165,7 @@ export const makeAdapter = Effect.fnUntraced(function* <R>(
   const context = yield* Effect.context<R | Readiness | Scope.Scope>()
   // A scope of its own, so that calls end at this place in the order of closing and not at that of their arrival.
   const scope = yield* Scope.fork(Context.get(context, Scope.Scope))
-  const fork = Effect.runForkWith(context)
+  const fork = Effect.runForkWith(Context.makeUnsafe<R | Readiness | Scope.Scope>(context.mapUnsafe, { maxDepth }))
 
   const run = <A>(
     call: Pick<ServerUnaryCall<unknown, unknown>, "cancelled" | "once">,

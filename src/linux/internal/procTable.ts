@@ -1,5 +1,5 @@
 /** The process table, read from /proc. These files are made in memory: reading one takes some 20 µs. */
-import { readdirSync, readFileSync } from "node:fs"
+import { closeSync, openSync, readdirSync, readSync } from "node:fs"
 import { setImmediate } from "node:timers/promises"
 import type { ProcessIdentity, ProcessInfo } from "../Processes.ts"
 import { codeOf, Refused } from "./attempt.ts"
@@ -8,11 +8,24 @@ import { hasEnded, parseStat } from "./procStat.ts"
 
 const oneOf = (error: unknown, ...codes: ReadonlyArray<string>) => codes.includes(codeOf(error) ?? "")
 
+// Many times what such a line holds. readFileSync would take 128 KiB for each of these files, since it finds no size.
+const scratch = Buffer.allocUnsafe(4096)
+
+/** In one read(2), which gives all of such a file. Latin-1: a process may name itself by any bytes. */
+const readStat = (pid: number): string => {
+  const fd = openSync(`/proc/${pid}/stat`, "r")
+  try {
+    return scratch.toString("latin1", 0, readSync(fd, scratch))
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** Undefined when there is no such process. */
 export const readProcess = (pid: number): ProcessInfo | undefined => {
   let text: string
   try {
-    text = readFileSync(`/proc/${pid}/stat`, "latin1")
+    text = readStat(pid)
   } catch (error) {
     // ESRCH: it ended between open and read.
     if (oneOf(error, "ENOENT", "ESRCH")) return undefined

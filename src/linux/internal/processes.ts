@@ -1,5 +1,5 @@
 /** Processes of the real host: posix_spawn for children, pidfds and /proc for all. */
-import { Deferred, Effect, Fiber, Option, type Scope, Stream } from "effect"
+import { Deferred, Effect, Fiber, Option, Scope, Stream } from "effect"
 import type { LinuxError } from "../LinuxError.ts"
 import type {
   Child,
@@ -111,9 +111,14 @@ const pipesOf = ({ path }: SpawnRequest, { plumbing, exit }: Started): Omit<Chil
 const nothing = new Uint8Array(0)
 
 const startOwned = <Named>(request: SpawnRequest, name: (pid: number) => Named) =>
-  Effect.acquireRelease(
-    attempt("spawn", request.path, () => start(request, name)),
-    stop
+  // Effect.acquireRelease would copy the context of the caller at each release.
+  Effect.uninterruptible(
+    Effect.flatMap(Effect.scope, (scope) =>
+      Effect.tap(
+        attempt("spawn", request.path, () => start(request, name)),
+        (started) => Scope.addFinalizer(scope, stop(started))
+      )
+    )
   )
 
 const spawn = Effect.fn("Processes.spawn")(function* (

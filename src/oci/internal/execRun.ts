@@ -1,5 +1,5 @@
 /** Runs a command in a container by the runtime's foreground `exec`, and ends it with all it started. */
-import { Effect, Exit, Fiber, Option, Schedule, type Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Option, Schedule, Scope, Stream } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
 import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
@@ -116,8 +116,11 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
     const failed = Effect.mapError(unavailable(subject))
     const pidFile = posix.join(directory, `${request.execId}.pid`)
     let ended = false
+    // Not Effect.addFinalizer: that copies the context of the daemon three times for each, and probes are many.
+    const scope = yield* Effect.scope
     yield* failed(prepare)
-    yield* Effect.addFinalizer(() =>
+    yield* Scope.addFinalizer(
+      scope,
       files.removeVolatile(pidFile).pipe(
         Effect.retry(removal),
         Effect.catch((error) => Effect.logWarning(`exec in container ${containerId}: its file stays`, error))
@@ -150,7 +153,8 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
       Effect.gen(function* () {
         const child = yield* failed(spawn)
         const release = Effect.suspend(() => (ended ? Effect.void : killOf(child.identity)))
-        yield* Effect.addFinalizer(() =>
+        yield* Scope.addFinalizer(
+          scope,
           Effect.catch(release, (error) => Effect.logWarning(`exec in container ${containerId} was not ended`, error))
         )
         return child
