@@ -102,7 +102,7 @@ const common = (directory: string) => ({
   services: [["docker-registry", "serve", "${dir}/registry.yml"]],
   images,
   logDirectory: "${dir}/logs",
-  capabilities: ["hostPorts", "sharedPid"],
+  capabilities: ["hostPorts", "sharedPid", "memoryLimits"],
   registryYml: registryConfig(`${directory}/registry`, registryPort)
 })
 

@@ -22,6 +22,10 @@ export type Behaviour =
   | "writes"
   /** Has children in sessions of their own. */
   | "forks"
+  /** Writes what it reads, until it is killed. */
+  | "echoes"
+  /** Takes more memory than it may, at once. */
+  | "outgrows"
 
 export interface PodModel {
   /** metadata.uid, unique over all runs. */
@@ -62,6 +66,8 @@ export interface ContainerModel {
   /** Its log's paths in order, the one that is written to last. Undefined where lines may be missing. */
   logs: ReadonlyArray<string> | undefined
   wasStarted: boolean
+  /** Something may have ended it before its program did. */
+  wasDisturbed: boolean
 }
 
 export interface Model {
@@ -97,7 +103,10 @@ export const may = <S extends string>(object: { readonly states: ReadonlySet<S> 
 /** An entity by a number of the scenario: the same number keeps its meaning while a scenario is made smaller. */
 export const pick = <A>(from: ReadonlyArray<A>, number: number): A | undefined => from[number % from.length]
 
-export const endsByItself = (behaviour: Behaviour): boolean => behaviour === "fails" || behaviour === "completes"
+export const endsByItself = (behaviour: Behaviour): boolean =>
+  behaviour === "fails" || behaviour === "completes" || behaviour === "outgrows"
+
+const killed = 137
 
 /** Exit codes by the program alone. */
 export const ownCodes: Readonly<Record<Behaviour, ReadonlyArray<number>>> = {
@@ -106,10 +115,11 @@ export const ownCodes: Readonly<Record<Behaviour, ReadonlyArray<number>>> = {
   fails: [3],
   completes: [0],
   writes: [],
-  forks: []
+  forks: [],
+  echoes: [],
+  outgrows: [killed]
 }
 
-const killed = 137
 const terminated = 143
 
 /**
@@ -125,6 +135,16 @@ export const codesOfStop = (
   const isFirst = pod.config.linux?.securityContext?.namespaceOptions?.pid !== NamespaceMode.POD
   return [...(behaviour === "obeys" ? [0] : []), ...(isFirst ? [] : [terminated]), killed]
 }
+
+/** Another exit code that may be seen from now on: something was asked for that may end the container so. */
+export const addCode = (container: ContainerModel, code: number): void => {
+  container.wasDisturbed = true
+  if (container.codes !== undefined) container.codes = new Set([...container.codes, code])
+}
+
+/** Those that run for certain, and go on until they are told otherwise. */
+export const runningContainers = (model: Model): ReadonlyArray<ContainerModel> =>
+  liveContainers(model).filter((one) => is(one, "running") && !one.mayEnd && !one.pod.mayEnd)
 
 export type Act = "create" | "start" | "stop" | "remove" | "stopPod" | "removePod" | "run" | "killed"
 

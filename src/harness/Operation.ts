@@ -4,6 +4,7 @@ import type { Effect } from "effect"
 import type { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import type { Processes } from "../linux/Processes.ts"
+import type { Sockets } from "../linux/Sockets.ts"
 import type { RpcFailure, RpcName } from "./Cri.ts"
 import type { TargetError, Violation } from "./HarnessError.ts"
 import type { Judge } from "./Judge.ts"
@@ -17,7 +18,7 @@ export interface Site {
   readonly judge: Judge
 }
 
-export type Services = Files | Processes
+export type Services = Files | Processes | Sockets
 
 /** Numbers, texts and switches of a scenario; a smaller number is a simpler scenario. */
 export type Parameters = Readonly<Record<string, number | string | boolean>>
@@ -77,6 +78,23 @@ export interface Operation {
   readonly parameters: Arbitrary<Parameters>
   /** Undefined when there is nothing that it could act on; the step is then left out. */
   readonly prepare: (site: Site, parameters: Parameters) => Prepared | undefined
+}
+
+export const answered = (outcome: Outcome): boolean => outcome._tag === "Answered"
+
+/** The answer of a request that was answered. */
+export const valueOf = <A>(outcome: Outcome): A =>
+  (outcome as Extract<Outcome, { readonly _tag: "Answered" }>).value as A
+
+export const describe = (outcome: Outcome): string => {
+  switch (outcome._tag) {
+    case "Answered":
+      return "it succeeded"
+    case "Failed":
+      return `it failed with ${outcome.code}: ${outcome.details}`
+    case "Unknown":
+      return "its answer was lost"
+  }
 }
 
 export const numberOf = (parameters: Parameters, name: string): number => {

@@ -47,6 +47,7 @@ const containers = {
   "container.exit.code": "the exit code is the process's own, or 128 and the signal that ended it",
   "container.exit.reason":
     "the reason of an exit is Completed for 0 and Error for other codes, unless it was OOMKilled",
+  "container.exit.oom": "a container that outgrew its memory limit has exit code 137 and reason OOMKilled",
   "container.exit.stable": "what is said of an exit never changes, also after a restart of the daemon",
   "container.times": "created_at ≤ started_at ≤ finished_at, each 0 until it happened; none ever changes",
   "container.state": "a container is in the state that the requests left it in",
@@ -74,6 +75,19 @@ const others = {
   "read.stats": "statistics are of containers that run, and have times",
   "read.status": "Status has RuntimeReady and NetworkReady, Version its four texts",
   "stream.url": "Exec, Attach and PortForward answer with an http address",
+  "stream.open": "the address can be opened as a WebSocket, by a subprotocol of the API server's, and ends in order",
+  "stream.exit-code": "the status at the end of an exec's stream has the command's exit code",
+  "stream.output-complete": "all that a command wrote comes before its stream ends, in order, stdout and stderr apart",
+  "stream.stdin": "what is written to an exec's stdin reaches the command, and what it answers comes back",
+  "stream.half-close": "a client that closes stdin (v5) ends the command's stdin, and still reads what it writes",
+  "stream.state": "Exec runs nothing in a container that does not run",
+  "stream.token-once": "an address can be opened once, also by two clients at the same time",
+  "stream.abort-leaves-nothing":
+    "after a client that went away its command can come to its end, and the daemon has no descriptor of it",
+  "stream.attach":
+    "an attached client reads what the container writes from then on, in order; what it writes is its stdin",
+  "stream.forward": "what is sent to a forwarded port arrives there, and what is sent back comes back",
+  "stream.forward-refused": "a forward to a port where nobody listens says so on its error channel",
   "events.order": "events of a container come in the order of its life, each once"
 } as const
 

@@ -86,11 +86,11 @@ export const makeRunner = Effect.fnUntraced(function* (
     const violation = yield* execute(site, operations, steps, execution).pipe(
       Effect.andThen(finish(session, site)),
       Effect.as(undefined),
-      Effect.catchTag("Violation", (violation) => Effect.succeed(violation)),
-      // A read that the harness makes for itself is as good as one that a scenario asks for.
-      Effect.catchTag("RpcFailure", ({ message }) =>
-        Effect.succeed(new Violation({ rule: "read.known", details: message }))
-      )
+      Effect.catchTags({
+        Violation: (violation) => Effect.succeed(violation),
+        // A read that the harness makes for itself is as good as one that a scenario asks for.
+        RpcFailure: ({ message }) => Effect.succeed(new Violation({ rule: "read.known", details: message }))
+      })
     )
     const { log: daemonLog } = session.target
     if (violation !== undefined) {

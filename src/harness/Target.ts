@@ -6,7 +6,7 @@ import { Processes, type ProcessIdentity, type ProcessInfo } from "../linux/Proc
 import { connect, type Cri, message } from "./Cri.ts"
 import { StatusRequest, UpdateContainerResourcesRequest, VersionRequest } from "../gen/runtime/v1/api.ts"
 import { TargetError } from "./HarnessError.ts"
-import { childOf, type Holder, openHolder } from "./internal/holder.ts"
+import { childOf, type Holder, openHolder, pinnedNetwork } from "./internal/holder.ts"
 import { removeCgroups } from "./internal/ownCgroups.ts"
 import { makePaths } from "./internal/hostPaths.ts"
 import { inDirectory, type Profile } from "./Profile.ts"
@@ -36,6 +36,8 @@ export interface Target {
   readonly daemon: Effect.Effect<Option.Option<ProcessIdentity>, LinuxError>
   /** Process 1 of the private namespaces, if there are any. */
   readonly holder: Option.Option<ProcessIdentity>
+  /** The pinned network namespace; undefined where the target has this process's. */
+  readonly network: string | undefined
   /** Where the target's path is seen from here. */
   readonly seen: (path: string) => string
   readonly canKill: boolean
@@ -251,6 +253,7 @@ export const openTarget = Effect.fn("openTarget")(function* (
     log,
     daemon,
     holder: Option.map(holder, ({ process }) => process),
+    network: Option.isSome(holder) ? seen(pinnedNetwork(options.directory)) : undefined,
     seen,
     canKill: profile.start !== undefined,
     isAlive: Effect.suspend(() =>

@@ -205,7 +205,7 @@ const runStep = Effect.fnUntraced(function* (
     )
   }
   const twins = step.twin === true && prepared[0] !== undefined ? [prepared[0], ...prepared] : prepared
-  const fiber = yield* Effect.forkChild(Effect.all(twins.map(askOne), { concurrency: "unbounded" }), {
+  const fiber = yield* Effect.forkChild(Effect.forEach(twins, askOne, { concurrency: "unbounded" }), {
     startImmediately: true
   })
   if (ends !== undefined) {

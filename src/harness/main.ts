@@ -1,13 +1,14 @@
 /** `cricket harness …`: loaded only when it is called. */
 import { Clock, Effect, Layer, Logger } from "effect"
 import { Files } from "../linux/Files.ts"
-
 import { Processes } from "../linux/Processes.ts"
+import { Sockets } from "../linux/Sockets.ts"
 import { writeStandardError, writeStandardOutput } from "../linux/standardStreams.ts"
 import { type HarnessCommand, parseHarnessArguments, type RunArguments, usage } from "./arguments.ts"
 import { logText, writeFailure, writeReport } from "./Artifacts.ts"
 import { compare } from "./compare.ts"
 import { InvalidInput } from "./HarnessError.ts"
+import type { Services } from "./Operation.ts"
 import { allOperations } from "./operations.ts"
 import { decodeProfile, type Profile } from "./Profile.ts"
 import { builtInProfiles } from "./profiles.ts"
@@ -72,8 +73,6 @@ const workDirectory = Effect.acquireRelease(
   }),
   (path) => Effect.flatMap(Files, (files) => Effect.ignore(files.removeTree(path)))
 )
-
-type Services = Files | Processes
 
 const seedOf = ({ seed }: RunArguments) =>
   seed === undefined ? Effect.map(Clock.currentTimeMillis, (now) => now % 1_000_000) : Effect.succeed(seed)
@@ -185,6 +184,6 @@ const unusable = 2
 export const runHarness = (program: HarnessProgram): Promise<number> =>
   dispatch(program).pipe(
     Effect.catch(({ message }) => Effect.as(writeStandardError(`cricket: ${message}\n`), unusable)),
-    Effect.provide(Layer.mergeAll(Files.layer, Processes.layer, Logger.layer([]))),
+    Effect.provide(Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer, Logger.layer([]))),
     (self) => Effect.runPromise(self, { signal: program.signal })
   )

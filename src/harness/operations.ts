@@ -1,19 +1,25 @@
 /** The operations that come with the harness. */
 import type { Operation } from "./Operation.ts"
+import { attachOperations } from "./operations/attach.ts"
 import { containerOperations } from "./operations/containers.ts"
 import { eventOperations } from "./operations/events.ts"
 import { execOperations } from "./operations/exec.ts"
 import { imageOperations } from "./operations/images.ts"
 import { logOperations } from "./operations/logs.ts"
 import { podOperations } from "./operations/pods.ts"
+import { portForwardOperations } from "./operations/portForward.ts"
 import { processOperations } from "./operations/processes.ts"
 import { readOperations } from "./operations/reads.ts"
+import { streamOperations } from "./operations/streams.ts"
 
 export const allOperations: ReadonlyArray<Operation> = [
   ...podOperations,
   ...containerOperations,
   ...processOperations,
   ...execOperations,
+  ...streamOperations,
+  ...attachOperations,
+  ...portForwardOperations,
   ...logOperations,
   ...eventOperations,
   ...imageOperations,

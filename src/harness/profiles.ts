@@ -19,7 +19,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },
     images,
-    capabilities: ["hostPorts", "sharedPid"]
+    capabilities: ["hostPorts", "sharedPid", "memoryLimits"]
   },
   crio: {
     name: "crio",
@@ -29,7 +29,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     lasting: network,
     monitor: { program: "conmon", scope: "container" },
     images,
-    capabilities: ["hostPorts"],
+    capabilities: ["hostPorts", "memoryLimits"],
     known: [
       {
         rule: "pod.remove.concurrent",
@@ -54,7 +54,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     lasting: network,
     monitor: { program: "containerd-shim-runc-v2", scope: "pod" },
     images,
-    capabilities: ["hostPorts", "sharedPid"],
+    capabilities: ["hostPorts", "sharedPid", "memoryLimits"],
     known: [
       {
         rule: "pod.remove.concurrent",

@@ -17,9 +17,10 @@ import {
 } from "../../src/harness/index.ts"
 import { Files } from "../../src/linux/Files.ts"
 import { Processes } from "../../src/linux/Processes.ts"
+import { Sockets } from "../../src/linux/Sockets.ts"
 import { type Fault, startFakeRuntime } from "./fakeRuntime.ts"
 
-const services = Layer.mergeAll(Files.layer, Processes.layer)
+const services = Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer)
 const directory = mkdtempSync(`${tmpdir()}/cricket-harness-test-`)
 const endings: Array<() => void> = []
 let targets = 0

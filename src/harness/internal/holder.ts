@@ -26,6 +26,9 @@ export interface HolderOptions {
 /** The command by which process 1 waits. */
 export const waiting = "sleep 3600"
 
+/** The network namespace, as a path in the mount namespace. */
+export const pinnedNetwork = (directory: string): string => `${directory}/network`
+
 const startLimitMs = 10_000
 const pauseMs = 10
 
@@ -38,6 +41,8 @@ for directory in ${[state, ...profile.privateDirectories].map(quoted).join(" ")}
   mount -t tmpfs -o mode=0755 cricket-harness "$directory"
 done
 ip link set lo up
+: > ${quoted(pinnedNetwork(directory))}
+mount --bind /proc/self/ns/net ${quoted(pinnedNetwork(directory))}
 ${profile.setup}
 mount --make-rshared /
 : > ${quoted(`${directory}/namespaces`)}

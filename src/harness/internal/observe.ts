@@ -104,6 +104,8 @@ const checkPod = Effect.fnUntraced(function* (site: Site, pod: PodModel, status:
   pod.address = address
 })
 
+const killed = 137
+
 const checkExit = Effect.fnUntraced(function* (site: Site, container: ContainerModel, status: ContainerStatus) {
   const { judge } = site
   const name = nameOf(container)
@@ -126,6 +128,13 @@ const checkExit = Effect.fnUntraced(function* (site: Site, container: ContainerM
     () =>
       `${name}, which ${container.behaviour}, has exit code ${exitCode} (${reason}); expected ${[...codes].join(" or ")}`
   )
+  if (container.behaviour === "outgrows" && !container.wasDisturbed) {
+    yield* judge.hold(
+      "container.exit.oom",
+      exitCode === killed && reason === "OOMKilled",
+      () => `${name}, which outgrew its memory, has exit code ${exitCode} and reason ${JSON.stringify(reason)}`
+    )
+  }
   // A start that failed has a reason of its own.
   const isReason =
     exitCode === 128

@@ -5,6 +5,7 @@ import {
   ContainerStatusRequest,
   ImageSpec,
   LinuxContainerConfig,
+  LinuxContainerResources,
   LinuxContainerSecurityContext,
   LinuxPodSandboxConfig,
   LinuxSandboxSecurityContext,
@@ -14,7 +15,7 @@ import {
   Protocol
 } from "../../gen/runtime/v1/api.ts"
 import { type Cri, message } from "../Cri.ts"
-import type { Behaviour, ContainerModel, Model, PodModel } from "../Model.ts"
+import { type Behaviour, type ContainerModel, endsByItself, type Model, type PodModel } from "../Model.ts"
 import type { Target } from "../Target.ts"
 
 export const unknownId = "f".repeat(64)
@@ -25,10 +26,23 @@ const commands: Readonly<Record<Behaviour, ReadonlyArray<string>>> = {
   fails: ["sh", "-c", "exit 3"],
   completes: ["sh", "-c", "echo done"],
   writes: ["sh", "-c", 'i=0; while :; do i=$((i+1)); echo "line $i"; sleep 0.05; done'],
-  forks: ["sh", "-c", "setsid sleep 100000 & setsid sleep 100000 & sleep 100000"]
+  forks: ["sh", "-c", "setsid sleep 100000 & setsid sleep 100000 & sleep 100000"],
+  echoes: ["cat"],
+  outgrows: ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"]
 }
 
-export const behaviours = Object.keys(commands) as ReadonlyArray<Behaviour>
+const behaviours = Object.keys(commands) as ReadonlyArray<Behaviour>
+
+/** Each of the first six has two numbers, as in the scenarios that were written down before there were more. */
+const doubled = 6
+
+export const behaviourOf = (number: number, { profile }: Pick<Target, "profile">): Behaviour => {
+  const found = behaviours[number < 2 * doubled ? number % doubled : number - doubled] ?? "sleeps"
+  return found === "outgrows" && !profile.capabilities.includes("memoryLimits") ? "completes" : found
+}
+
+/** Less than "outgrows" takes. */
+const memoryLimit = 32n << 20n
 
 export interface PodOptions {
   readonly hostNetwork: boolean
@@ -96,7 +110,11 @@ export const makeContainer = (
       labels: { "harness/container": name, "harness/pod": pod.key },
       annotations: { "harness/note": name },
       logPath,
+      stdin: behaviour === "echoes",
       linux: message(LinuxContainerConfig, {
+        ...(behaviour === "outgrows"
+          ? { resources: message(LinuxContainerResources, { memoryLimitInBytes: memoryLimit }) }
+          : {}),
         securityContext: message(LinuxContainerSecurityContext, {
           namespaceOptions: pod.config.linux?.securityContext?.namespaceOptions
         })
@@ -106,13 +124,14 @@ export const makeContainer = (
     states: new Set(["absent"]),
     because: "container.state",
     inFlux: false,
-    mayEnd: behaviour === "fails" || behaviour === "completes",
+    mayEnd: endsByItself(behaviour),
     codes: new Set(codes),
     createdAt: 0n,
     startedAt: 0n,
     exit: undefined,
     logs: [`${pod.config.logDirectory}/${logPath}`],
-    wasStarted: false
+    wasStarted: false,
+    wasDisturbed: false
   }
 }
 

@@ -9,28 +9,51 @@ import {
 } from "../../gen/runtime/v1/api.ts"
 import { message } from "../Cri.ts"
 import type { Violation } from "../HarnessError.ts"
-import { behaviours, containerStatusOf, makeContainer, nameOf, unknownId } from "../internal/requests.ts"
-import { codesOfStop, type ContainerModel, is, liveContainers, livePods, may, ownCodes, pick } from "../Model.ts"
-import { numberOf, type Operation, type Prepared, type Site } from "../Operation.ts"
-import { addCode, answered, describe, idempotent } from "./pods.ts"
+import { behaviourOf, containerStatusOf, makeContainer, nameOf, unknownId } from "../internal/requests.ts"
+import {
+  addCode,
+  codesOfStop,
+  type ContainerModel,
+  is,
+  liveContainers,
+  livePods,
+  may,
+  ownCodes,
+  pick
+} from "../Model.ts"
+import {
+  answered,
+  describe,
+  numberOf,
+  type Operation,
+  type Parameters,
+  type Prepared,
+  type Site,
+  type Surroundings,
+  valueOf
+} from "../Operation.ts"
+import { idempotent } from "./pods.ts"
 
 const askFor = ({ target }: Site, { pod, config }: ContainerModel): Prepared["ask"] =>
   target.cri.call("createContainer", { podSandboxId: pod.id, config, sandboxConfig: pod.config })
 
 const maxContainers = 4
 
+const ruleOfCreate = ({ twin, retried }: Pick<Surroundings, "twin" | "retried">): string =>
+  retried ? "container.create.retry" : twin ? "container.create.concurrent" : "container.create.created"
+
 const create: Operation = {
   name: "Create",
   group: "containers",
   weight: 14,
-  parameters: fc.record({ pod: fc.nat(15), behaviour: fc.nat(11) }),
+  parameters: fc.record({ pod: fc.nat(15), behaviour: fc.nat(14) }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
     const pod = pick(livePods(model), numberOf(parameters, "pod"))
     if (pod === undefined || liveContainers(model).filter((one) => one.pod === pod).length >= maxContainers) {
       return undefined
     }
-    const behaviour = pick(behaviours, numberOf(parameters, "behaviour")) ?? "sleeps"
+    const behaviour = behaviourOf(numberOf(parameters, "behaviour"), target)
     const container = makeContainer(model, pod, behaviour, target.profile.images.main, ownCodes[behaviour])
     model.containers.push(container)
     const wasReady = is(pod, "ready") && !pod.mayEnd
@@ -48,14 +71,10 @@ const create: Operation = {
         // Meanwhile something else may have happened to its pod.
         const isReady = wasReady && (!retried || is(pod, "ready"))
         const isStopped = wasStopped && (!retried || is(pod, "notReady"))
-        if (outcome._tag === "Answered") {
-          const { containerId } = outcome.value as CreateContainerResponse
+        const rule = ruleOfCreate({ twin, retried })
+        if (answered(outcome)) {
+          const { containerId } = valueOf<CreateContainerResponse>(outcome)
           if (isStopped) yield* judge.hold("container.create.refused", false, says)
-          const rule = retried
-            ? "container.create.retry"
-            : twin
-              ? "container.create.concurrent"
-              : "container.create.created"
           const same = containerId !== "" && (container.id === "" || container.id === containerId)
           yield* judge.hold(rule, same, () => `two answers for ${name}: ${container.id} and ${containerId}`)
           container.id = containerId
@@ -64,11 +83,6 @@ const create: Operation = {
         }
         if (isStopped) yield* judge.hold("container.create.refused", true, says)
         if (!isReady || contended) return
-        const rule = retried
-          ? "container.create.retry"
-          : twin
-            ? "container.create.concurrent"
-            : "container.create.created"
         yield* judge.hold(rule, false, says)
         container.inFlux = container.id === ""
       })
@@ -95,7 +109,7 @@ const createAgain: Operation = {
       ask: askFor(site, container),
       check: Effect.fnUntraced(function* (outcome): Effect.fn.Return<void, Violation> {
         if (outcome._tag === "Unknown") return
-        const same = outcome._tag === "Answered" && (outcome.value as CreateContainerResponse).containerId === id
+        const same = answered(outcome) && valueOf<CreateContainerResponse>(outcome).containerId === id
         const says = () => `for ${nameOf(container)}, which is ${id}: ${describe(outcome)}`
         yield* site.judge.hold("container.create.again", same, says)
       })
@@ -167,7 +181,7 @@ const start: Operation = {
   }
 }
 
-const containerOrGone = (site: Site, parameters: Parameters<Operation["prepare"]>[1]) => {
+const containerOrGone = (site: Site, parameters: Parameters) => {
   const gone = numberOf(parameters, "gone") === 6
   const from = gone
     ? site.model.containers.filter((one) => is(one, "absent") && one.id !== "")
@@ -176,22 +190,35 @@ const containerOrGone = (site: Site, parameters: Parameters<Operation["prepare"]
   return container === undefined && !gone ? undefined : { container, id: container?.id ?? unknownId }
 }
 
-const stop: Operation = {
-  name: "Stop",
+/** Seconds of grace that a removal gives, if any. */
+const graceOfRemoval = 1
+
+/** Stopping and removing differ in the rules that judge them and in the time they may take. */
+const endOfContainer = (end: {
+  readonly operation: string
+  readonly weight: number
+  readonly parameters: Operation["parameters"]
+  readonly rpc: string
+  readonly act: "stop" | "remove"
+  readonly because: string
+  readonly ask: (site: Site, containerId: string, grace: number) => Prepared["ask"]
+  readonly grace: (parameters: Parameters) => number
+  readonly checkTime: (site: Site, label: string, grace: number, tookMs: number) => Effect.Effect<unknown, Violation>
+}): Operation => ({
+  name: end.operation,
   group: "containers",
-  weight: 7,
-  parameters: fc.record({ container: fc.nat(15), gone: fc.nat(6), grace: fc.nat(2) }),
+  weight: end.weight,
+  parameters: end.parameters,
   prepare: (site, parameters) => {
     const found = containerOrGone(site, parameters)
     if (found === undefined) return undefined
     const { container, id } = found
-    const grace = numberOf(parameters, "grace")
-    const { settle } = site.target.profile.limits
-    const ask = site.target.cri.call("stopContainer", { containerId: id, timeout: BigInt(grace) })
-    const name = container === undefined ? "an unknown id" : nameOf(container)
+    const grace = end.grace(parameters)
+    const ask = end.ask(site, id, grace)
+    const label = `${end.rpc} ${container === undefined ? "an unknown id" : nameOf(container)}`
     return {
-      label: `StopContainer ${name}, ${grace} s`,
-      touches: () => (container === undefined ? [] : [{ object: container, act: "stop" }]),
+      label: end.act === "stop" ? `${label}, ${grace} s` : label,
+      touches: () => (container === undefined ? [] : [{ object: container, act: end.act }]),
       ask: Effect.suspend(() => {
         if (container !== undefined) for (const code of codesOfStop(container, grace)) addCode(container, code)
         return ask
@@ -199,49 +226,44 @@ const stop: Operation = {
       retry: ask,
       check: Effect.fnUntraced(function* (outcome, surroundings): Effect.fn.Return<void, Violation> {
         if (outcome._tag === "Unknown") return
-        const says = () => `StopContainer ${name}: ${describe(outcome)}`
-        yield* site.judge.hold(idempotent("container.stop", surroundings), answered(outcome), says)
+        const rule = idempotent(`container.${end.act}`, surroundings)
+        yield* site.judge.hold(rule, answered(outcome), () => `${label}: ${describe(outcome)}`)
         if (container === undefined) return
-        container.because = "container.stop.exited"
-        const { tookMs } = outcome
-        yield* site.judge.hold(
-          "container.stop.grace",
-          tookMs <= (grace + settle) * 1000,
-          () => `StopContainer ${name} with ${grace} s took ${tookMs} ms`
-        )
+        container.because = end.because
+        yield* end.checkTime(site, label, grace, outcome.tookMs)
       })
     }
   }
-}
+})
 
-const remove: Operation = {
-  name: "Remove",
-  group: "containers",
+const stop = endOfContainer({
+  operation: "Stop",
+  weight: 7,
+  parameters: fc.record({ container: fc.nat(15), gone: fc.nat(6), grace: fc.nat(2) }),
+  rpc: "StopContainer",
+  act: "stop",
+  because: "container.stop.exited",
+  ask: ({ target }, containerId, grace) => target.cri.call("stopContainer", { containerId, timeout: BigInt(grace) }),
+  grace: (parameters) => numberOf(parameters, "grace"),
+  checkTime: ({ judge, target }, label, grace, tookMs) =>
+    judge.hold(
+      "container.stop.grace",
+      tookMs <= (grace + target.profile.limits.settle) * 1000,
+      () => `${label} with ${grace} s took ${tookMs} ms`
+    )
+})
+
+const remove = endOfContainer({
+  operation: "Remove",
   weight: 5,
   parameters: fc.record({ container: fc.nat(15), gone: fc.nat(6) }),
-  prepare: (site, parameters) => {
-    const found = containerOrGone(site, parameters)
-    if (found === undefined) return undefined
-    const { container, id } = found
-    const ask = site.target.cri.call("removeContainer", { containerId: id })
-    const name = container === undefined ? "an unknown id" : nameOf(container)
-    return {
-      label: `RemoveContainer ${name}`,
-      touches: () => (container === undefined ? [] : [{ object: container, act: "remove" }]),
-      ask: Effect.suspend(() => {
-        if (container !== undefined) for (const code of codesOfStop(container, 1)) addCode(container, code)
-        return ask
-      }),
-      retry: ask,
-      check: Effect.fnUntraced(function* (outcome, surroundings): Effect.fn.Return<void, Violation> {
-        if (outcome._tag === "Unknown") return
-        const says = () => `RemoveContainer ${name}: ${describe(outcome)}`
-        yield* site.judge.hold(idempotent("container.remove", surroundings), answered(outcome), says)
-        if (container !== undefined) container.because = "container.remove.gone"
-      })
-    }
-  }
-}
+  rpc: "RemoveContainer",
+  act: "remove",
+  because: "container.remove.gone",
+  ask: ({ target }, containerId) => target.cri.call("removeContainer", { containerId }),
+  grace: () => graceOfRemoval,
+  checkTime: () => Effect.void
+})
 
 const memoryStep = 8 << 20
 

@@ -6,8 +6,7 @@ import { message } from "../Cri.ts"
 import { eventually } from "../internal/eventually.ts"
 import { containerStatusOf, makeContainer, nameOf } from "../internal/requests.ts"
 import { is, livePods, pick } from "../Model.ts"
-import { numberOf, type Operation } from "../Operation.ts"
-import { describe } from "./pods.ts"
+import { describe, numberOf, type Operation } from "../Operation.ts"
 
 const life = [
   ContainerEventType.CONTAINER_CREATED_EVENT,

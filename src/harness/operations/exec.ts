@@ -8,9 +8,18 @@ import type { Violation } from "../HarnessError.ts"
 import { eventually } from "../internal/eventually.ts"
 import { commandLine, processesOfContainer } from "../internal/ownProcesses.ts"
 import { nameOf } from "../internal/requests.ts"
-import { type ContainerModel, is, liveContainers, pick } from "../Model.ts"
-import { numberOf, type Operation, type Outcome, type Parameters, type Services, type Site } from "../Operation.ts"
-import { answered, describe } from "./pods.ts"
+import { type ContainerModel, is, liveContainers, pick, runningContainers } from "../Model.ts"
+import {
+  answered,
+  describe,
+  numberOf,
+  type Operation,
+  type Outcome,
+  type Parameters,
+  type Services,
+  type Site,
+  valueOf
+} from "../Operation.ts"
 
 interface Command {
   readonly name: string
@@ -27,8 +36,8 @@ interface Command {
 const answers = (exitCode: number, stdout: string | number, stderr: string) => (): Command["check"] =>
   Effect.fnUntraced(function* ({ judge }, container, outcome) {
     const says = () => `ExecSync in ${nameOf(container)}: ${describe(outcome)}`
-    if (outcome._tag !== "Answered") return void (yield* judge.hold("exec.code", false, says))
-    const response = outcome.value as ExecSyncResponse
+    if (!answered(outcome)) return void (yield* judge.hold("exec.code", false, says))
+    const response = valueOf<ExecSyncResponse>(outcome)
     const detail = () => `ExecSync in ${nameOf(container)} gave ${response.exitCode}, not ${exitCode}`
     yield* judge.hold("exec.code", response.exitCode === exitCode, detail)
     const out = Buffer.from(response.stdout).toString("latin1")
@@ -74,6 +83,13 @@ const timesOut =
 
 const longOutput = 300_000
 
+const writesMuch = (name: string, bytes: number): Command => ({
+  name,
+  cmd: ["sh", "-c", `head -c ${bytes} /dev/zero | tr '\\0' x`],
+  timeout: 20,
+  check: answers(0, bytes, "")()
+})
+
 const commandsFor = (container: ContainerModel, number: number): ReadonlyArray<Command> => {
   const duration = (one: ContainerModel) => sleepOf(one, number)
   const sleep = `sleep ${duration(container)}`
@@ -85,12 +101,7 @@ const commandsFor = (container: ContainerModel, number: number): ReadonlyArray<C
       timeout: 0,
       check: answers(7, "out\n", "err\n")()
     },
-    {
-      name: "long output",
-      cmd: ["sh", "-c", `head -c ${longOutput} /dev/zero | tr '\\0' x`],
-      timeout: 20,
-      check: answers(0, longOutput, "")()
-    },
+    writesMuch("long output", longOutput),
     { name: "killed", cmd: ["sh", "-c", "kill -9 $$"], timeout: 10, check: answers(137, "", "")() },
     { name: "timeout", cmd: ["sh", "-c", sleep], timeout: 1, check: timesOut(1, duration) },
     {
@@ -98,7 +109,8 @@ const commandsFor = (container: ContainerModel, number: number): ReadonlyArray<C
       cmd: ["sh", "-c", `setsid ${sleep} & ${sleep} & ${sleep}`],
       timeout: 1,
       check: timesOut(1, duration)
-    }
+    },
+    writesMuch("1 MiB of output", 1 << 20)
   ]
 }
 
@@ -115,7 +127,7 @@ const exec: Operation = {
     const number = numberOf(parameters, "command")
     const command = commands[number < commands.length ? number : 0]
     if (command === undefined) return undefined
-    const runs = is(container, "running") && !container.mayEnd && !container.pod.mayEnd
+    const runs = runningContainers(model).includes(container)
     const doesNotRun = is(container, "created") || is(container, "exited")
     const { cmd, timeout, name } = command
     return {
@@ -150,8 +162,7 @@ const url = (name: string, rpc: RpcName, ask: (site: Site, container: ContainerM
     needs: [rpc],
     parameters: onContainer,
     prepare: (site: Site, parameters: Parameters) => {
-      const running = liveContainers(site.model).filter((one) => is(one, "running") && !one.mayEnd && !one.pod.mayEnd)
-      const container = pick(running, numberOf(parameters, "container"))
+      const container = pick(runningContainers(site.model), numberOf(parameters, "container"))
       if (container === undefined) return undefined
       return {
         label: `${name} of ${nameOf(container)}`,
@@ -159,7 +170,7 @@ const url = (name: string, rpc: RpcName, ask: (site: Site, container: ContainerM
         ask: ask(site, container),
         check: Effect.fnUntraced(function* (outcome, { contended }) {
           if (outcome._tag === "Unknown" || contended) return
-          const isUrl = outcome._tag === "Answered" && /^https?:\/\/./.test((outcome.value as { url: string }).url)
+          const isUrl = answered(outcome) && /^https?:\/\/./.test(valueOf<{ url: string }>(outcome).url)
           yield* site.judge.hold("stream.url", isUrl, () => `${name} of ${nameOf(container)}: ${describe(outcome)}`)
         })
       }

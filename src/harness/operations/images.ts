@@ -3,8 +3,7 @@ import * as fc from "fast-check"
 import { Effect } from "effect"
 import { ImageSpec, ListImagesRequest, type PullImageResponse } from "../../gen/runtime/v1/api.ts"
 import { type Cri, message } from "../Cri.ts"
-import type { Operation, Outcome, Site } from "../Operation.ts"
-import { answered, describe } from "./pods.ts"
+import { answered, describe, type Operation, type Outcome, type Site, valueOf } from "../Operation.ts"
 
 export const imageSpec = (image: string) => message(ImageSpec, { image, userSpecifiedImage: image })
 
@@ -45,7 +44,7 @@ const pull: Operation = {
         if (!(yield* judge.hold("image.pull", answered(outcome), () => `PullImage ${spare}: ${describe(outcome)}`)))
           return
         model.spare = true
-        const { imageRef } = (outcome as Extract<Outcome, { _tag: "Answered" }>).value as PullImageResponse
+        const { imageRef } = valueOf<PullImageResponse>(outcome)
         const id = yield* idOf(target.cri, spare)
         yield* judge.hold("image.pull", id === imageRef, () => `PullImage gave ${imageRef}, ImageStatus ${id}`)
         const listed = yield* isListed(target.cri, id)
@@ -99,7 +98,7 @@ const status: Operation = {
         if (outcome._tag === "Unknown") return
         const says = () => `ImageStatus ${spare}: ${describe(outcome)}`
         if (!(yield* judge.hold("image.list", answered(outcome), says)) || model.spare === undefined) return
-        const isThere = (outcome as Extract<Outcome, { _tag: "Answered" }>).value !== ""
+        const isThere = valueOf<string>(outcome) !== ""
         const expected = model.spare
         yield* judge.hold(
           "image.list",

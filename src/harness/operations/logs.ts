@@ -7,8 +7,7 @@ import type { Violation } from "../HarnessError.ts"
 import { eventually } from "../internal/eventually.ts"
 import { nameOf } from "../internal/requests.ts"
 import { type ContainerModel, is, liveContainers, may, pick } from "../Model.ts"
-import { numberOf, type Operation, type Site } from "../Operation.ts"
-import { answered, describe } from "./pods.ts"
+import { answered, describe, numberOf, type Operation, type Site } from "../Operation.ts"
 
 const linePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [PF](?::\S*)? (.*)$/
 

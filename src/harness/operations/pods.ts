@@ -5,21 +5,17 @@ import type { RunPodSandboxResponse } from "../../gen/runtime/v1/api.ts"
 import { Files } from "../../linux/Files.ts"
 import type { Violation } from "../HarnessError.ts"
 import { makePod, nameOf, unknownId } from "../internal/requests.ts"
-import { codesOfStop, containersOf, is, livePods, type PodModel, pick } from "../Model.ts"
-import { numberOf, type Operation, type Outcome, type Prepared, type Site, type Surroundings } from "../Operation.ts"
-
-export const answered = (outcome: Outcome): boolean => outcome._tag === "Answered"
-
-export const describe = (outcome: Outcome): string => {
-  switch (outcome._tag) {
-    case "Answered":
-      return "it succeeded"
-    case "Failed":
-      return `it failed with ${outcome.code}: ${outcome.details}`
-    case "Unknown":
-      return "its answer was lost"
-  }
-}
+import { addCode, codesOfStop, containersOf, is, livePods, type PodModel, pick } from "../Model.ts"
+import {
+  answered,
+  describe,
+  numberOf,
+  type Operation,
+  type Prepared,
+  type Site,
+  type Surroundings,
+  valueOf
+} from "../Operation.ts"
 
 /** The name of an idempotent request's rule: beside others for the same object it is another one. */
 export const idempotent = (base: string, { contended, twin }: Surroundings): string =>
@@ -48,7 +44,7 @@ const prepareRun = (site: Site, pod: PodModel): Prepared => {
         pod.inFlux = pod.id === ""
         return
       }
-      const { podSandboxId } = (outcome as Extract<Outcome, { _tag: "Answered" }>).value as RunPodSandboxResponse
+      const { podSandboxId } = valueOf<RunPodSandboxResponse>(outcome)
       yield* judge.hold(
         rule,
         podSandboxId !== "" && (pod.id === "" || pod.id === podSandboxId),
@@ -107,7 +103,7 @@ const runPodAgain: Operation = {
       ask: askFor(site, pod),
       check: Effect.fnUntraced(function* (outcome): Effect.fn.Return<void, Violation> {
         if (outcome._tag === "Unknown") return
-        const same = outcome._tag === "Answered" && (outcome.value as RunPodSandboxResponse).podSandboxId === id
+        const same = outcome._tag === "Answered" && valueOf<RunPodSandboxResponse>(outcome).podSandboxId === id
         yield* site.judge.hold("pod.run.again", same, () => `for ${nameOf(pod)}, which is ${id}: ${describe(outcome)}`)
       })
     }
@@ -157,10 +153,6 @@ const codesOfPodStop = (site: Site, pod: PodModel) => {
   for (const container of containersOf(site.model, pod)) {
     for (const code of codesOfStop(container, 1)) addCode(container, code)
   }
-}
-
-export const addCode = (container: { codes: ReadonlySet<number> | undefined }, code: number): void => {
-  if (container.codes !== undefined) container.codes = new Set([...container.codes, code])
 }
 
 /** A live pod, or with `gone` one that was removed, or an id that never was. */

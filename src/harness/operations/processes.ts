@@ -7,17 +7,13 @@ import { SIGKILL } from "../../model/Signal.ts"
 import { eventually } from "../internal/eventually.ts"
 import { processesNaming, processesOfContainer } from "../internal/ownProcesses.ts"
 import { containerStatusOf, nameOf } from "../internal/requests.ts"
-import { type ContainerModel, containersOf, is, liveContainers, pick } from "../Model.ts"
-import { numberOf, type Operation, type Site } from "../Operation.ts"
-import { addCode } from "./pods.ts"
+import { addCode, type ContainerModel, containersOf, pick, runningContainers } from "../Model.ts"
+import { numberOf, type Operation, type Parameters, type Site } from "../Operation.ts"
 
 const onContainer = fc.record({ container: fc.nat(15) })
 
-const running = (site: Site, parameters: Parameters<Operation["prepare"]>[1]) =>
-  pick(
-    liveContainers(site.model).filter((one) => is(one, "running") && !one.mayEnd && !one.pod.mayEnd),
-    numberOf(parameters, "container")
-  )
+const running = (site: Site, parameters: Parameters) =>
+  pick(runningContainers(site.model), numberOf(parameters, "container"))
 
 const killInit: Operation = {
   name: "KillInit",

@@ -16,10 +16,7 @@ import {
 import { message } from "../Cri.ts"
 import { containerStatusOf, nameOf, unknownId } from "../internal/requests.ts"
 import { is, liveContainers, livePods, may, pick } from "../Model.ts"
-import { numberOf, type Operation, type Outcome } from "../Operation.ts"
-import { answered, describe } from "./pods.ts"
-
-const valueOf = <A>(outcome: Outcome): A => (outcome as Extract<Outcome, { _tag: "Answered" }>).value as A
+import { answered, describe, numberOf, type Operation, valueOf } from "../Operation.ts"
 
 const sameIds = (found: ReadonlyArray<{ readonly id: string }>, expected: ReadonlyArray<{ readonly id: string }>) =>
   found.length === expected.length && expected.every(({ id }) => found.some((one) => one.id === id))

@@ -1,0 +1,87 @@
+/** A WebSocket as its client sees it: what came, whether it is over, and how to leave it. */
+import { Effect, type Scope } from "effect"
+import { WebSocket } from "ws"
+import { RpcFailure } from "../Cri.ts"
+import type { Connection } from "../../linux/Sockets.ts"
+import { makeDuplex } from "./duplex.ts"
+
+export interface WebSocketClient {
+  /** The subprotocol that the server has chosen. */
+  readonly protocol: string
+  /** Of the server's close; undefined while it is open. 1006 when there was none. */
+  readonly closeCode: () => number | undefined
+  readonly send: (message: Uint8Array | string) => Effect.Effect<void, RpcFailure>
+  /** Completes after the next message, or the end. */
+  readonly changed: Effect.Effect<void>
+  /** Reads no more: what the server sends stays on its way. */
+  readonly stopReading: Effect.Effect<void>
+}
+
+export interface WebSocketOptions {
+  /** `http://…`. */
+  readonly url: string
+  /** For failures: "Exec". */
+  readonly rpc: string
+  /** Subprotocols, the best first. */
+  readonly protocols: ReadonlyArray<string>
+  /** To go through; one of its own without it. */
+  readonly connection: Connection | undefined
+  readonly onMessage: (message: Uint8Array | string) => void
+}
+
+/** A scope that closes cuts it, whatever is on its way. */
+export const openWebSocket = Effect.fnUntraced(function* (
+  options: WebSocketOptions
+): Effect.fn.Return<WebSocketClient, RpcFailure, Scope.Scope> {
+  const { url, rpc, protocols, connection, onMessage } = options
+  const socket = connection === undefined ? undefined : yield* makeDuplex(connection)
+  let closeCode: number | undefined
+  let waiting: Array<() => void> = []
+  const wake = () => {
+    const woken = waiting
+    waiting = []
+    for (const resume of woken) resume()
+  }
+  const failure = (code: string, details: string) => new RpcFailure({ rpc, code, details })
+
+  const client = yield* Effect.acquireRelease(
+    Effect.sync(
+      () =>
+        new WebSocket(url.replace(/^http/, "ws"), [...protocols], {
+          perMessageDeflate: false,
+          ...(socket === undefined ? {} : { createConnection: () => socket })
+        })
+    ),
+    (client) => Effect.sync(() => client.terminate())
+  )
+  // Before it opens: what comes first comes together with the handshake.
+  client.on("message", (data: Buffer, binary) => {
+    onMessage(binary ? data : data.toString("latin1"))
+    wake()
+  })
+  client.on("close", (code) => {
+    closeCode = code
+    wake()
+  })
+  yield* Effect.callback<void, RpcFailure>((resume) => {
+    client.on("open", () => resume(Effect.void))
+    client.on("error", (error) => resume(Effect.fail(failure("CONNECTION", error.message))))
+    client.on("unexpected-response", (_, { statusCode, statusMessage = "" }) => {
+      resume(Effect.fail(failure(`HTTP_${statusCode}`, statusMessage)))
+    })
+  })
+  return {
+    protocol: client.protocol,
+    closeCode: () => closeCode,
+    send: (message) =>
+      Effect.callback((resume) => {
+        client.send(message, (error) => resume(error ? Effect.fail(failure("CONNECTION", error.message)) : Effect.void))
+      }),
+    changed: Effect.callback<void>((resume) => {
+      const done = () => resume(Effect.void)
+      waiting.push(done)
+      return Effect.sync(() => void (waiting = waiting.filter((one) => one !== done)))
+    }),
+    stopReading: Effect.sync(() => client.pause())
+  }
+})
