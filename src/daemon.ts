@@ -12,6 +12,7 @@ import { Settings, type SettingsShape } from "./config/Settings.ts"
 import { Conmon } from "./conmon/Conmon.ts"
 import { handlers } from "./cri/handlers.ts"
 import { debugWaits, makeRequestListener, makeRouter } from "./cri/http.ts"
+import { inspectContainer, inspectDaemon } from "./cri/inspect.ts"
 import { Readiness } from "./cri/Readiness.ts"
 import { makeServices } from "./cri/services.ts"
 import { serve } from "./cri/Transport.ts"
@@ -161,7 +162,9 @@ const serveCri = Effect.gen(function* () {
   const events = yield* Events
 
   const grpc = yield* makeServices(handlers, { maxResponseBytes: api.grpc_max_send_msg_size })
-  const http = yield* makeRequestListener(makeRouter({ "/debug/waits": debugWaits(jobs.list) }))
+  const http = yield* makeRequestListener(
+    makeRouter({ "/info": inspectDaemon, "/containers/": inspectContainer, "/debug/waits": debugWaits(jobs.list) })
+  )
   yield* serve({
     path: api.listen,
     services: grpc,

@@ -29,17 +29,21 @@ export const jsonReply = (value: unknown): HttpReply => ({
   body: `${JSON.stringify(value, undefined, 2)}\n`
 })
 
-/** One route per path; all are GET. */
+/** The reply of a path; or, under a path that ends in "/", the reply for what stands behind it. */
+export type HttpRoute<R> = Effect.Effect<HttpReply, never, R> | ((rest: string) => Effect.Effect<HttpReply, never, R>)
+
+/** All are GET. */
 export const makeRouter =
-  <Routes extends Readonly<Record<string, Effect.Effect<HttpReply, never, unknown>>>>(
-    routes: Routes
-  ): HttpRouter<Effect.Services<Routes[keyof Routes]>> =>
+  <R = never>(routes: Readonly<Record<string, HttpRoute<R>>>): HttpRouter<R> =>
   (method, path) => {
-    if (!Object.hasOwn(routes, path)) {
+    const parent = path.slice(0, path.lastIndexOf("/") + 1)
+    const [key, rest] = Object.hasOwn(routes, path) ? [path, ""] : [parent, path.slice(parent.length)]
+    const route = Object.hasOwn(routes, key) ? routes[key] : undefined
+    if (route === undefined || (rest === "") !== Effect.isEffect(route)) {
       return Effect.succeed(plain(404, `nothing at ${path}; there is: ${Object.keys(routes).join(", ")}\n`))
     }
     if (method !== "GET" && method !== "HEAD") return Effect.succeed(plain(405, `${path} answers GET only\n`))
-    return routes[path] as Effect.Effect<HttpReply, never, Effect.Services<Routes[keyof Routes]>>
+    return Effect.isEffect(route) ? route : route(rest)
   }
 
 /** GET /debug/waits: every job and wait, oldest first. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { execFileSync, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { get } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import { ContainerState, PodSandboxState } from "../../../src/gen/runtime/v1/api.ts"
 import { image, Site } from "../faults/Site.ts"
@@ -40,6 +41,35 @@ const eventually = async (what: string, check: () => boolean | Promise<boolean>)
   }
   expect.fail(`${what}: not within 10 s`)
 }
+
+describe("kubelet's cAdvisor", () => {
+  const ask = (path: string) =>
+    new Promise<{ readonly status: number; readonly body: string }>((resolve, reject) => {
+      get({ socketPath: site.place.socket, path, headers: { host: "crio" } }, (response) => {
+        let body = ""
+        response.on("data", (chunk) => (body += String(chunk)))
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }))
+      }).on("error", reject)
+    })
+
+  it("learns on the socket where the store lies, and of a container its process and what it has written", async () => {
+    const { podSandboxId, containerId } = await runningContainer()
+    expect(JSON.parse((await ask("/info")).body)).toMatchObject({
+      storage_driver: "overlay",
+      storage_root: site.place.root
+    })
+    const told = JSON.parse((await ask(`/containers/${containerId}`)).body)
+    const { status } = await site.client.containerStatus({ containerId })
+    expect(told).toMatchObject({ sandbox: podSandboxId, image: image, log_path: status?.logPath, host_network: false })
+    // The name of its cgroup, by which cAdvisor finds it.
+    expect(readFileSync(`/proc/${told.pid}/cgroup`, "utf8")).toMatch(new RegExp(`/crio-${containerId}$`, "m"))
+    await site.client.execSync({ containerId, cmd: ["sh", "-c", "echo written >/by-the-container"], timeout: 20 })
+    const layer = told.root.replace(/\/merged$/, "/diff")
+    expect(readFileSync(`${layer}/by-the-container`, "utf8")).toBe("written\n")
+    await site.client.removePodSandbox({ podSandboxId })
+    expect(await ask(`/containers/${containerId}`)).toMatchObject({ status: 404 })
+  }, 60_000)
+})
 
 describe("a second daemon", () => {
   it("on the same root is refused, says why, and leaves the first one's pods alone", async () => {
