@@ -3,14 +3,18 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { containersOfPods } from "./containers.ts"
 import { eventsOfContainers } from "./events.ts"
 import { errorsAsKubeletReadsThem } from "./errors.ts"
+import { filtersOfClient } from "./filters.ts"
 import { featuresOfContainers } from "./features.ts"
 import { imagesOfRegistries } from "./images.ts"
 import { networkOfPods } from "./network.ts"
 import { nodeAndVersions } from "./node.ts"
 import { imageVolumes } from "./imageVolumes.ts"
+import { commandsOfClient } from "./commands.ts"
+import { listsAsStreams } from "./lists.ts"
 import { lifeOfPods } from "./pods.ts"
 import { limitsOfContainers } from "./resources.ts"
 import { restartOfTheDaemon } from "./restart.ts"
+import { namesOfSandboxes } from "./sandboxNames.ts"
 import { streamsOfContainers } from "./streams.ts"
 import { statisticsOfPods } from "./stats.ts"
 import { openSite, type Site } from "./support/Site.ts"
@@ -34,6 +38,8 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     nodeAndVersions(site)
     imagesOfRegistries(site)
     lifeOfPods(site)
+    namesOfSandboxes(site)
+    listsAsStreams(site)
     containersOfPods(site)
     limitsOfContainers(site)
     eventsOfContainers(site)
@@ -45,6 +51,8 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     streamsOfContainers(site, 29_000 + network)
     statisticsOfPods(site)
     restartOfTheDaemon(site)
+    filtersOfClient(site)
+    commandsOfClient(site)
 
     it("leaves nothing on the host when its pods and its daemon have gone", async () => {
       const { crictl, close } = site()

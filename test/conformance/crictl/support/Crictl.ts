@@ -60,6 +60,9 @@ export const makeCrictl = (socket: string, directory: string) => {
     runp: (pod: Request, ...options: ReadonlyArray<string>) => ok("runp", ...options, fileOf(pod)),
     runpFails: (pod: Request, ...options: ReadonlyArray<string>) => fails("runp", ...options, fileOf(pod)),
     create: (podId: string, container: Request, pod: Request) => ok("create", podId, fileOf(container), fileOf(pod)),
+    runContainer: (container: Request, pod: Request, ...options: ReadonlyArray<string>) =>
+      ok("run", ...options, fileOf(container), fileOf(pod)),
+    runContainerFails: (container: Request, pod: Request) => fails("run", fileOf(container), fileOf(pod)),
     createFails: (podId: string, container: Request, pod: Request) =>
       fails("create", podId, fileOf(container), fileOf(pod)),
     exec: async (containerId: string, script: string) =>
