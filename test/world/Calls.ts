@@ -1,5 +1,5 @@
 /** The choke point: every call through the seam is counted and logged here, and here the planned fault strikes. */
-import { Context, Effect } from "effect"
+import { Context, Effect, type Exit, type Fiber } from "effect"
 import { LinuxError } from "../../src/linux/LinuxError.ts"
 import type { Loss } from "./Node.ts"
 
@@ -175,24 +175,27 @@ export class Calls {
     return Effect.withFiber((fiber) => {
       if (life.dead()) return Effect.never
       const fault = this.enter("seam", fiber.getRef(Step) ?? this.phase, call)
-      if (fault === undefined) return Effect.andThen(Effect.yieldNow, this.alive(life, act))
-      switch (fault.kind) {
-        case "fail":
-          return Effect.fail(toError(fault.code))
-        case "exit":
-        case "kill":
-          return this.alive(life, act)
-        default: {
-          const strike = Effect.suspend(() => {
-            if (fault.kind === "interrupt") fiber.interruptUnsafe()
-            else this.strike(fault)
-            return life.dead() ? Effect.never : Effect.yieldNow
-          })
-          return fault.when === "before"
-            ? Effect.andThen(strike, this.alive(life, act))
-            : Effect.tap(this.alive(life, act), () => strike)
-        }
-      }
+      if (fault === undefined) return Effect.flatMap(Effect.yieldNow, () => this.alive(life, act))
+      return this.struckBy(fault, fiber, life, toError, act)
+    })
+  }
+
+  /** As `pass`, for what is done at once; `act` answers its end. Nearly all calls are such, and this is their short way. */
+  passSync<A, E>(
+    life: CallerLife,
+    call: Omit<CallRecord, "number" | "where" | "step">,
+    toError: (code: string) => E,
+    act: () => Exit.Exit<A, E>
+  ): Effect.Effect<A, E> {
+    return Effect.withFiber((fiber) => {
+      if (life.dead()) return Effect.never
+      const fault = this.enter("seam", fiber.getRef(Step) ?? this.phase, call)
+      if (fault !== undefined) return this.struckBy(fault, fiber, life, toError, Effect.suspend(act))
+      return Effect.flatMap(Effect.yieldNow, () => {
+        if (life.dead()) return Effect.never
+        const end = act()
+        return life.dead() ? Effect.never : end
+      })
     })
   }
 
@@ -222,6 +225,32 @@ export class Calls {
     this.struck = record
     this.log.push(`${time} *** ${describeFault(fault)}`)
     return fault
+  }
+
+  private struckBy<A, E>(
+    fault: Fault,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    life: CallerLife,
+    toError: (code: string) => E,
+    act: Effect.Effect<A, E>
+  ): Effect.Effect<A, E> {
+    switch (fault.kind) {
+      case "fail":
+        return Effect.fail(toError(fault.code))
+      case "exit":
+      case "kill":
+        return this.alive(life, act)
+      default: {
+        const strike = Effect.suspend(() => {
+          if (fault.kind === "interrupt") fiber.interruptUnsafe()
+          else this.strike(fault)
+          return life.dead() ? Effect.never : Effect.yieldNow
+        })
+        return fault.when === "before"
+          ? Effect.andThen(strike, this.alive(life, act))
+          : Effect.tap(this.alive(life, act), () => strike)
+      }
+    }
   }
 
   private strike(fault: Fault): void {

@@ -47,14 +47,36 @@ export const pathOf = (location: Location): string => {
   return `/${names.reverse().join("/")}`
 }
 
+interface ParsedPath {
+  readonly names: ReadonlyArray<string>
+  readonly mustBeDirectory: boolean
+}
+
+/** The same paths come again and again, run after run: each is taken apart once, and its names are hashed once. */
+const parsedPaths = new Map<string, ParsedPath>()
+const parsedPathsKept = 20_000
+
+const parse = (path: string): ParsedPath => {
+  const known = parsedPaths.get(path)
+  if (known !== undefined) return known
+  if (path === "") throw new Errno("ENOENT")
+  if (path.length > 4095) throw new Errno("ENAMETOOLONG")
+  if (parsedPaths.size >= parsedPathsKept) parsedPaths.clear()
+  const made = { names: path.split("/").filter((name) => name !== ""), mustBeDirectory: path.endsWith("/") }
+  parsedPaths.set(path, made)
+  return made
+}
+
 export class Paths {
   /** Mounts in mount order. */
   mounts: ReadonlyArray<Mount> = []
   private readonly over = new Map<Node, ReadonlyArray<Mount>>()
   private nextMountId = 20
+  private top: Location | undefined
 
   add(mount: Omit<Mount, "id">): Mount {
     const made = { ...mount, id: this.nextMountId++ }
+    this.top ??= { mount: made, node: made.root, name: "", up: undefined }
     this.mounts = [...this.mounts, made]
     if (made.covers !== undefined) this.over.set(made.covers, [...(this.over.get(made.covers) ?? []), made])
     return made
@@ -71,9 +93,8 @@ export class Paths {
   }
 
   get root(): Location {
-    const mount = this.mounts[0]
-    if (mount === undefined) throw new Error("no root mount")
-    return { mount, node: mount.root, name: "", up: undefined }
+    if (this.top === undefined) throw new Error("no root mount")
+    return this.top
   }
 
   /** Steps onto what is mounted over a location, however often. */
@@ -99,13 +120,11 @@ export class Paths {
   }
 
   private walk(start: Location, path: string, options: WalkOptions, root: Location, state: { budget: number }): Slot {
-    if (path === "") throw new Errno("ENOENT")
-    if (path.length > 4095) throw new Errno("ENAMETOOLONG")
-    const names = path.split("/").filter((name) => name !== "")
-    const mustBeDirectory = path.endsWith("/")
+    const { names, mustBeDirectory } = parse(path)
     let at = start
     let slot: Slot | undefined
-    for (const [index, name] of names.entries()) {
+    for (let index = 0; index < names.length; index++) {
+      const name = names[index] as string
       const last = index === names.length - 1
       if (!(at.node instanceof Directory)) throw new Errno("ENOTDIR")
       if (name.length > 255) throw new Errno("ENAMETOOLONG")

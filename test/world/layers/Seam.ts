@@ -1,10 +1,9 @@
 /** How the simulated layers call their world: on behalf of one life of the daemon, through the choke point. */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { LinuxError } from "../../../src/linux/LinuxError.ts"
 import { linuxError } from "../Calls.ts"
 import { Errno } from "../Errno.ts"
 import type { PipeEnd } from "../Pipe.ts"
-import { attempt } from "../Program.ts"
 import type { Life, World } from "../World.ts"
 
 export class Seam {
@@ -29,7 +28,16 @@ export class Seam {
 
   /** A call that is done at once. */
   sync<A>(service: string, operation: string, subject: string, act: () => A): Effect.Effect<A, LinuxError> {
-    return this.effect(service, operation, subject, refused(operation, subject, attempt(act)))
+    const call = { service, operation, subject, failable: true }
+    const toError = (code: string) => linuxError(operation, subject, code)
+    return this.world.calls.passSync(this.life, call, toError, () => {
+      try {
+        return Exit.succeed(act())
+      } catch (error) {
+        if (error instanceof Errno) return Exit.fail(toError(error.code))
+        throw error
+      }
+    })
   }
 
   /** A call that takes a while. */
