@@ -3,9 +3,9 @@
  *
  * SPDY as exec, attach and port forwarding speak it has no flow control: the pipe is the only thing that can hold a
  * client back. A stream keeps up to `maxStreamBuffer` for its reader, so that what stands behind its data (a resize, a
- * half-close, a PING) still gets through; then the pipe is not read until that reader has taken something. What the
- * client makes us write by itself (replies) is queued apart, so that a client that does not read its output can still
- * send input.
+ * half-close, a PING) still gets through; then the pipe is not read until that reader has taken something, and an empty
+ * SETTINGS now and then finds out whether the client is still there. What the client makes us write by itself (replies)
+ * is queued apart, so that a client that does not read its output can still send input.
  */
 import { type Cause, Deferred, Effect, Queue, type Scope, Stream } from "effect"
 import type { ByteConnection } from "../Session.ts"
@@ -87,7 +87,10 @@ export const openConnection = Effect.fnUntraced(function* (
   const gone = yield* Deferred.make<void>()
   const deflate = makeHeaderDeflater()
   const encode = (frame: Sendable) => encodeFrame(frame, deflate)
-  const inboxes = yield* makeInboxes
+  // What is sent to a client that is gone comes back as a failure. It calls for no answer: a client whose writes are held
+  // up would have to give it before it reads on, and what we wait for may be waiting for that.
+  const nothing = encode({ _tag: "Settings", count: 0 })
+  const inboxes = yield* makeInboxes(Effect.ignore(connection.write(nothing)))
   let lastStreamId = 0
   // The client opens no more streams.
   let farewell = false

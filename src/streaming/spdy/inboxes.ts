@@ -26,6 +26,8 @@ export interface Inboxes {
   readonly stopWaiting: () => void
 }
 
+const askEvery = "5 seconds"
+
 // What a piece costs beside its bytes: a client may send one byte at a time.
 const pieceCost = 128
 
@@ -35,8 +37,12 @@ const costOf = (data: Uint8Array): number => data.byteLength + pieceCost
 const own = (data: Uint8Array): Uint8Array =>
   2 * data.byteLength < data.buffer.byteLength ? new Uint8Array(data) : data
 
-/** Those of one connection. */
-export const makeInboxes: Effect.Effect<Inboxes> = Effect.gen(function* () {
+/**
+ * Those of one connection. Nobody sees the end of a connection that is not read: `stillThere` is run again and again
+ * while it waits for a reader, and ends in finding that the client is gone.
+ */
+export const makeInboxes = Effect.fnUntraced(function* (stillThere: Effect.Effect<void>) {
+  const asking = Effect.sleep(askEvery).pipe(Effect.andThen(stillThere), Effect.forever)
   // Opened whenever something was taken.
   const room = yield* Latch.make(true)
   let heldByAll = 0
@@ -68,7 +74,7 @@ export const makeInboxes: Effect.Effect<Inboxes> = Effect.gen(function* () {
       const full = held >= maxStreamBuffer || heldByAll >= maxConnectionBuffer
       if (!full || !waiting) return Effect.void
       room.closeUnsafe()
-      return Effect.andThen(room.await, untilRoom)
+      return Effect.andThen(Effect.raceFirst(room.await, asking), untilRoom)
     })
     const inbox: Inbox = {
       add: (data) => {
@@ -83,11 +89,12 @@ export const makeInboxes: Effect.Effect<Inboxes> = Effect.gen(function* () {
     return inbox
   })
 
-  return {
+  const inboxes: Inboxes = {
     make,
     stopWaiting: () => {
       waiting = false
       room.openUnsafe()
     }
   }
+  return inboxes
 })

@@ -107,6 +107,23 @@ describe("input", () => {
     expect(site.memory() - before).toBeLessThan(64 * mib)
   })
 
+  it("that nobody reads does not hide that its client is gone", async () => {
+    const deaf = await site.container("sleep 100000", { stdin: true })
+    const before = site.descriptors()
+    const { url } = await site.client.attach({ containerId: deaf, stdin: true, stdout: true, stderr: true })
+    const client = await SpdyClient.open(url, [...outputs, "stdin"])
+    for (let count = 0; count < 4; count++) client.data("stdin", randomBytes(mib))
+    await sleep(300)
+    expect(site.descriptors()).toBeGreaterThan(before)
+    client.socket.destroy()
+    for (let tries = 0; site.descriptors() > before; tries++) {
+      if (tries > 600) expect.fail("its connection is open after a minute")
+      await sleep(100)
+    }
+    await site.client.stopContainer({ containerId: deaf, timeout: 0 })
+    await site.client.removeContainer({ containerId: deaf })
+  }, 90_000)
+
   it("of 10,000 sizes leaves the terminal with the last one", async () => {
     const script = 'until test "$(stty size)" = "24 10000"; do sleep 0.1; done; echo the last one'
     const url = await site.execUrl(containerId, script, { stdin: true, tty: true })

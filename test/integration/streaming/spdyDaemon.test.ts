@@ -94,6 +94,12 @@ describe("client-go in a container", () => {
     assert.deepStrictEqual(await ended, { stdout: "over\n", code: 0 })
   })
 
+  it("does not mind being asked whether it is there, while its input waits for a command that comes to it late", async () => {
+    const child = await run("sleep 6; wc -c; echo late >&2; exit 5", { stdin: true, stdout: true, stderr: true })
+    child.stdin.end(Buffer.alloc(3 * mib))
+    assert.deepStrictEqual(await outcome(child), { stdout: `${3 * mib}\n`, code: 5 })
+  })
+
   it("comes a hundred times, four at a time, and leaves no file open", async () => {
     const once = async () => {
       const child = await run("cat", { stdin: true, stdout: true, stderr: true })

@@ -217,6 +217,28 @@ describe("a connection", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("asks whether the client is there while nobody reads what it sends, and only then", () =>
+    Effect.gen(function* () {
+      const { client, spdy, open } = yield* start()
+      const stream = yield* open
+      const flood = yield* Effect.forkScoped(client.data(stream.id, Buffer.alloc(2 * maxStreamBuffer), true))
+      yield* settle
+      const asked = yield* Effect.forkChild(client.next, { startImmediately: true })
+      yield* TestClock.adjust("4900 millis")
+      yield* settle
+      assert.isUndefined(asked.pollUnsafe())
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(yield* Fiber.join(asked), { _tag: "Settings", count: 0 })
+      assert.lengthOf(yield* textOf(stream), 2 * maxStreamBuffer)
+      yield* Fiber.join(flood)
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      yield* stream.end
+      assert.strictEqual((yield* client.next)._tag, "Data")
+      yield* spdy.close
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("opens nothing after the client's goodbye, and ends with the last stream", () =>
     Effect.gen(function* () {
       const { client, spdy, open } = yield* start()
