@@ -102,7 +102,6 @@ const common = (directory: string) => ({
   services: [["docker-registry", "serve", "${dir}/registry.yml"]],
   images,
   logDirectory: "${dir}/logs",
-  capabilities: ["hostPorts", "sharedPid", "memoryLimits"],
   registryYml: registryConfig(`${directory}/registry`, registryPort)
 })
 

@@ -16,6 +16,8 @@ export interface Judge {
   /** Whether the violation would be a known deviation. */
   readonly knows: (rule: string, details: string) => boolean
   readonly counts: () => ReadonlyMap<string, RuleCount>
+  /** The rules that were broken without ending the run, since this was asked last. */
+  readonly takeBroken: () => ReadonlyArray<string>
 }
 
 interface Counted {
@@ -24,13 +26,16 @@ interface Counted {
   readonly known: Map<string, { count: number; readonly example: string }>
 }
 
-export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
+/** With "all" nothing is a violation. */
+export const makeJudge = (known: ReadonlyArray<KnownDeviation> | "all"): Judge => {
   const counted = new Map<string, Counted>()
-  const deviations = known.map((deviation) => ({
+  const deviations = (known === "all" ? [] : known).map((deviation) => ({
     ...deviation,
     fits: (details: string) => deviation.matching === undefined || new RegExp(deviation.matching).test(details)
   }))
-  const deviationOf = (rule: string, text: string) => deviations.find((one) => one.rule === rule && one.fits(text))
+  const deviationOf = (rule: string, text: string): Pick<KnownDeviation, "reason"> | undefined =>
+    known === "all" ? { reason: "" } : deviations.find((one) => one.rule === rule && one.fits(text))
+  let broken = new Set<string>()
   const countOf = (rule: string): Counted => {
     const count = counted.get(rule) ?? { held: 0, violated: 0, known: new Map() }
     counted.set(rule, count)
@@ -50,12 +55,18 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
           count.violated++
           return Effect.fail(new Violation({ rule, details: text }))
         }
+        broken.add(rule)
         const named = count.known.get(deviation.reason) ?? { count: 0, example: text }
         named.count++
         count.known.set(deviation.reason, named)
         return Effect.succeed(false)
       }),
     knows: (rule, details) => deviationOf(rule, details) !== undefined,
+    takeBroken: () => {
+      const taken = [...broken]
+      broken = new Set()
+      return taken
+    },
     counts: () =>
       new Map(
         [...counted].map(([rule, { held, violated, known }]) => [
@@ -71,8 +82,4 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation>): Judge => {
 }
 
 /** Looks on: nothing is a violation. For what compares targets with each other. */
-export const onlooker: Judge = {
-  hold: (_, holds) => Effect.succeed(holds),
-  knows: () => true,
-  counts: () => new Map()
-}
+export const makeOnlooker = (): Judge => makeJudge("all")

@@ -6,6 +6,8 @@ const isTime = (value: bigint): boolean => value > 1_000_000_000_000_000_000n
 const hex = /^(?:sha256:)?[0-9a-f]{64}$/
 const address = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]+)$/
 
+const longest = 200
+
 const text = (value: string, names: ReadonlyMap<string, string>): string => {
   const name = names.get(value)
   if (name !== undefined) return name
@@ -13,6 +15,7 @@ const text = (value: string, names: ReadonlyMap<string, string>): string => {
   if (address.test(value)) return "<address>"
   if (/^https?:\/\//.test(value)) return "<url>"
   if (value.startsWith("/")) return "<path>"
+  if (value.length > longest) return `${value.slice(0, longest)}… (${value.length} characters)`
   return value.includes("@sha256:") ? "<digest>" : value
 }
 
@@ -20,7 +23,7 @@ const text = (value: string, names: ReadonlyMap<string, string>): string => {
 export const normalise = (value: unknown, names: ReadonlyMap<string, string>): unknown => {
   if (typeof value === "bigint") return isTime(value) ? "<time>" : value.toString()
   if (typeof value === "string") return text(value, names)
-  if (Buffer.isBuffer(value) || value instanceof Uint8Array) return Buffer.from(value).toString("latin1")
+  if (Buffer.isBuffer(value) || value instanceof Uint8Array) return text(Buffer.from(value).toString("latin1"), names)
   if (Array.isArray(value)) return value.map((item) => normalise(item, names))
   if (typeof value !== "object" || value === null) return value
   return Object.fromEntries(

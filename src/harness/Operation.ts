@@ -16,6 +16,8 @@ export interface Site {
   readonly target: Target
   readonly model: Model
   readonly judge: Judge
+  /** After each step what ends by itself has ended: what is shown then does not depend on how fast a target is. */
+  readonly patient: boolean
 }
 
 export type Services = Files | Processes | Sockets
@@ -51,6 +53,8 @@ export interface Prepared {
   /** Asked for once everything that runs at the same time is prepared. */
   readonly touches: () => ReadonlyArray<Touch>
   readonly ask: Effect.Effect<unknown, RpcFailure | LinuxError | TargetError, Services>
+  /** What of an answer is compared with another target's; all of it unless told. */
+  readonly compared?: (value: unknown) => unknown
   /** Milliseconds beyond the profile's limit that an answer may take. */
   readonly mayTakeMs?: number
   /** Holds the outcome against the rules. The states of what was touched follow from `touches` and the outcome. */

@@ -59,6 +59,7 @@ const others = {
   "exec.output": "ExecSync answers with all that the command wrote, stdout and stderr apart",
   "exec.timeout": "ExecSync fails with DEADLINE_EXCEEDED at its timeout, not much later",
   "exec.timeout.processes": "no process of an ExecSync lives on after its timeout",
+  "exec.pids": "at the pids limit ExecSync answers or fails in time, and works again without it",
   "exec.state": "ExecSync fails in a container that does not run",
   "log.format": "log lines have a time, a stream and a tag",
   "log.complete": "every line that a container wrote is in its log once, in order, also across reopening and restarts",
@@ -68,11 +69,15 @@ const others = {
   "image.pull": "PullImage answers with the id that ImageStatus shows, twice at the same time too",
   "image.list": "a pulled image is listed, a removed one is not; ImageStatus of one that is absent is empty, no error",
   "image.remove": "RemoveImage succeeds, also for an image that is absent",
+  "image.remove.used": "RemoveImage of an image in use may fail, and leaves the containers that use it as they are",
   "read.known": "lists and statuses of what exists never fail",
   "read.unknown": "PodSandboxStatus and ContainerStatus of what does not exist fail with NOT_FOUND",
   "read.filter": "a filter by id, state or label gives what has it, and nothing else",
   "read.listed": "nothing is listed that nobody asked for",
   "read.stats": "statistics are of containers that run, and have times",
+  "read.pod-stats": "statistics of ready pods are there, are theirs, and have times; none are of removed pods",
+  "read.metrics": "metrics are as their descriptors say",
+  "read.whole": "what is listed while other requests are on their way is whole: id, metadata, labels, time, image",
   "read.status": "Status has RuntimeReady and NetworkReady, Version its four texts",
   "stream.url": "Exec, Attach and PortForward answer with an http address",
   "stream.open": "the address can be opened as a WebSocket, by a subprotocol of the API server's, and ends in order",
@@ -97,6 +102,7 @@ const daemon = {
   "daemon.ready": "a daemon that was killed is ready again in the profile's time",
   "daemon.survive": "pods and containers are after a restart of the daemon what they were before",
   "daemon.end": "SIGTERM ends the daemon in ten seconds",
+  "daemon.reload": "a daemon that reads its settings again at SIGHUP answers meanwhile",
   "daemon.alive": "the daemon lives until it is told to end"
 } as const
 

@@ -20,6 +20,8 @@ export interface RunnerOptions {
   readonly environment: Readonly<Record<string, string>>
   /** The profile's unless given. */
   readonly judge?: Judge
+  /** After each step waits for what ends by itself. */
+  readonly patient?: boolean
 }
 
 /** What became of one scenario. */
@@ -28,6 +30,7 @@ export interface Result {
   readonly done: ReadonlySet<number>
   readonly log: ReadonlyArray<Entry>
   readonly states: Execution["states"]
+  readonly broken: Execution["broken"]
   /** Names of objects by the ids that the target gave them. */
   readonly names: ReadonlyMap<string, string>
   readonly kills: number
@@ -82,7 +85,7 @@ export const makeRunner = Effect.fnUntraced(function* (
     const session = yield* open
     const execution = makeExecution()
     const prefix = (yield* Clock.currentTimeMillis).toString(36)
-    const site: Site = { target: session.target, model: makeModel(prefix), judge }
+    const site: Site = { target: session.target, model: makeModel(prefix), judge, patient: options.patient === true }
     const violation = yield* execute(site, operations, steps, execution).pipe(
       Effect.andThen(finish(session, site)),
       Effect.as(undefined),
@@ -98,7 +101,7 @@ export const makeRunner = Effect.fnUntraced(function* (
       yield* close
     }
     const objects = [...site.model.pods, ...site.model.containers]
-    const names = new Map(objects.map((object) => [object.id, nameOf(object)]))
+    const names = new Map(objects.flatMap((object) => (object.id === "" ? [] : [[object.id, nameOf(object)]])))
     return { steps, ...execution, names, violation, daemonLog }
   })
 

@@ -1,16 +1,16 @@
 /** A target that has been warmed up, with the host's state to come back to, and the clean-up after each scenario. */
 import { Effect, type Scope } from "effect"
-import { ContainerState } from "../gen/runtime/v1/api.ts"
 import { Files } from "../linux/Files.ts"
 import { isGone, type LinuxError } from "../linux/LinuxError.ts"
 import type { RpcFailure } from "./Cri.ts"
 import { TargetError, type Violation } from "./HarnessError.ts"
 import { cgroupMounts, type Difference, differences, type HostState, readHostState } from "./HostState.ts"
+import { awaitEnds } from "./internal/ends.ts"
 import { eventually } from "./internal/eventually.ts"
 import { observe, podsOf } from "./internal/observe.ts"
-import { containerStatusOf, makeContainer, makePod, nameOf } from "./internal/requests.ts"
-import { type Judge, onlooker } from "./Judge.ts"
-import { endsByItself, liveContainers, makeModel, may } from "./Model.ts"
+import { makeContainer, makePod, nameOf } from "./internal/requests.ts"
+import { type Judge, makeOnlooker } from "./Judge.ts"
+import { makeModel } from "./Model.ts"
 import type { Services, Site } from "./Operation.ts"
 import { imageSpec, pullImage } from "./operations/images.ts"
 import { checkLog } from "./operations/logs.ts"
@@ -21,6 +21,8 @@ export interface Session {
   readonly target: Target
   /** After the first pod: what a network and its plugins keep belongs to it. */
   baseline: HostState
+  /** The daemon after the last scenario. */
+  daemon: HostState["daemon"]
 }
 
 /** A registry beside the target may need a second to listen. */
@@ -87,22 +89,16 @@ export const openSession = Effect.fn("openSession")(function* (
   const read = Effect.andThen(removePodCgroups(target), readHostState(target))
   const isQuiet = (state: HostState) => state.lines.processes.length === 0 && state.lines.cgroups.length === 0
   const baseline = yield* eventually(target.profile.limits.settle, read, isQuiet)
-  return { target, baseline }
+  return { target, baseline, daemon: baseline.daemon }
 })
 
 /** What ends by itself has ended by now. */
-const checkEnds = Effect.fnUntraced(function* ({ judge, model, target }: Site) {
-  for (const container of liveContainers(model)) {
-    if (!endsByItself(container.behaviour) || !may(container, "running")) continue
-    const { settle } = target.profile.limits
-    const { status } = yield* eventually(
-      settle,
-      containerStatusOf(target.cri, container.id),
-      ({ status }) => status?.state === ContainerState.CONTAINER_EXITED
-    )
-    yield* judge.hold(
+const checkEnds = Effect.fnUntraced(function* (site: Site) {
+  const { settle } = site.target.profile.limits
+  for (const { container, ended } of yield* awaitEnds(site)) {
+    yield* site.judge.hold(
       "container.exit.noticed",
-      status?.state === ContainerState.CONTAINER_EXITED,
+      ended,
       () => `${nameOf(container)}, which ${container.behaviour}, is not EXITED after ${settle} s`
     )
   }
@@ -134,7 +130,7 @@ const removeAll = Effect.fnUntraced(function* (site: Site) {
 
 /** What a violation has left in a target that goes on: only ours, and without a verdict. */
 export const abandon = Effect.fn("abandon")(function* (site: Site) {
-  yield* Effect.ignore(removeAll({ ...site, judge: onlooker }))
+  yield* Effect.ignore(removeAll({ ...site, judge: makeOnlooker() }))
   yield* removeLogs(site)
 })
 
@@ -157,6 +153,7 @@ const checkLogs = Effect.fnUntraced(function* (site: Site) {
 const holdHost = Effect.fnUntraced(function* (
   judge: Judge,
   compared: Profile["compared"],
+  now: HostState,
   found: ReadonlyArray<Difference>
 ) {
   for (const { kind, text } of found) {
@@ -167,8 +164,10 @@ const holdHost = Effect.fnUntraced(function* (
     )
   }
   for (const kind of hostKinds) {
-    if (compared.includes(kind) && !found.some((one) => one.kind === kind))
+    const wasRead = now.daemon !== undefined || (kind !== "descriptors" && kind !== "memory")
+    if (wasRead && compared.includes(kind) && !found.some((one) => one.kind === kind)) {
       yield* judge.hold(`host.${kind}`, true, () => "")
+    }
   }
 })
 
@@ -211,9 +210,10 @@ export const finish = Effect.fn("finish")(function* (
     look,
     ({ found }) => unknown(found).length === 0
   )
-  yield* holdHost(judge, target.profile.compared, found)
+  yield* holdHost(judge, target.profile.compared, now, found)
   // What is known to be left is left once, and not found again after each of the next scenarios.
-  if (found.length > 0) session.baseline = now
+  if (found.length > 0) session.baseline = { ...now, daemon: baseline.daemon }
+  session.daemon = now.daemon
   yield* removePodCgroups(target)
   yield* removeLogs(site)
 })

@@ -84,8 +84,11 @@ const optionalRpcs = (
     ["exec", cri.call("exec", { containerId, cmd: ["true"], tty: false, stdin: false, stdout: true, stderr: true })],
     ["attach", cri.call("attach", { containerId, tty: false, stdin: false, stdout: true, stderr: true })],
     ["portForward", cri.call("portForward", { podSandboxId: containerId, port: [80] })],
+    ["containerStats", cri.call("containerStats", { containerId })],
     ["podSandboxStats", cri.call("podSandboxStats", { podSandboxId: containerId })],
     ["listPodSandboxStats", cri.call("listPodSandboxStats", { filter: undefined })],
+    ["listMetricDescriptors", cri.call("listMetricDescriptors", {})],
+    ["listPodSandboxMetrics", cri.call("listPodSandboxMetrics", {})],
     ["getContainerEvents", cri.stream("getContainerEvents", {}, () => {}).pipe(Effect.timeoutOption(200))],
     ["streamPodSandboxes", cri.stream("streamPodSandboxes", { filter: undefined }, () => {})],
     ["streamContainers", cri.stream("streamContainers", { filter: undefined }, () => {})]

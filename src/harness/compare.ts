@@ -3,7 +3,7 @@ import { Clock, Effect } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import type { TargetError } from "./HarnessError.ts"
 import type { Entry } from "./execute.ts"
-import { onlooker } from "./Judge.ts"
+import { makeOnlooker } from "./Judge.ts"
 import { normalise } from "./Normalise.ts"
 import type { Operation, Services } from "./Operation.ts"
 import { chooseOperations, implementedOperations } from "./operations.ts"
@@ -25,23 +25,25 @@ export interface CompareOptions {
   readonly write: (text: string) => Effect.Effect<void>
 }
 
-/** The first difference of a scenario; what follows it may be its consequence. */
 export interface Disagreement {
   readonly seed: number
+  /** -1 for the end of the scenario. */
   readonly step: number
   readonly label: string
   /** What each of the two says. */
   readonly says: readonly [string, string]
+  /** Rules that one of the two breaks with it, and the other does not. */
+  readonly rules: ReadonlyArray<string>
 }
 
 /** One request at a time: at the same time the order would be each target's own. */
 export const oneByOne = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> =>
   steps.flatMap(({ calls }) => calls.map((call): Step => ({ calls: [call] })))
 
-const answerOf = ({ outcome }: Entry, names: Result["names"]): string => {
+const answerOf = ({ outcome, compared }: Entry, names: Result["names"]): string => {
   switch (outcome._tag) {
     case "Answered":
-      return outcome.value === undefined ? "ok" : `ok ${JSON.stringify(normalise(outcome.value, names))}`
+      return compared === undefined ? "ok" : `ok ${JSON.stringify(normalise(compared, names))}`
     case "Failed":
       return `fails with ${outcome.code}`
     case "Unknown":
@@ -52,34 +54,73 @@ const answerOf = ({ outcome }: Entry, names: Result["names"]): string => {
 /** A read of a node, or of what differs by nature from target to target. */
 const incomparable = /^(?:Version|ListContainerStats|PullImage|ImageStatus|RemoveImage)\b/
 
-const entriesOf = ({ log, names, states }: Result) =>
+const entriesOf = ({ log, names, states, broken }: Result) =>
   log.map((entry) => ({
     step: entry.step,
     label: entry.label,
     answer: incomparable.test(entry.label) ? entry.outcome._tag : answerOf(entry, names),
-    states: (states.get(entry.step) ?? []).toSorted().join("; ")
+    states: states.get(entry.step) ?? [],
+    broken: broken.get(entry.step) ?? []
   }))
 
-/** The first entry in which two runs of one scenario differ. */
-export const firstDisagreement = (seed: number, one: Result, other: Result): Disagreement | undefined => {
+/** What only one of two has. */
+const only = (one: ReadonlyArray<string>, other: ReadonlyArray<string>) => one.filter((line) => !other.includes(line))
+
+const shows = (lines: ReadonlyArray<string>) =>
+  lines.length === 0 ? "shows nothing else" : `shows ${lines.join("; ")}`
+
+/**
+ * The entries in which two runs of one scenario differ. Where they show different states it is the last one: what follows
+ * may be its consequence.
+ */
+export const disagreements = (seed: number, one: Result, other: Result): ReadonlyArray<Disagreement> => {
   const left = entriesOf(one)
   const right = entriesOf(other)
+  const found: Array<Disagreement> = []
   for (let index = 0; index < Math.max(left.length, right.length); index++) {
     const [a, b] = [left[index], right[index]]
     const { step, label } = a ?? b ?? { step: 0, label: "" }
     if (a === undefined || b === undefined || a.label !== b.label) {
-      return { seed, step, label, says: [a?.label ?? "nothing to ask", b?.label ?? "nothing to ask"] }
+      const says = [a?.label ?? "nothing to ask", b?.label ?? "nothing to ask"] as const
+      return [...found, { seed, step, label, says, rules: [] }]
     }
-    if (a.answer !== b.answer) return { seed, step, label, says: [a.answer, b.answer] }
-    if (a.states !== b.states) return { seed, step, label, says: [`shows ${a.states}`, `shows ${b.states}`] }
+    const rules = [...only(a.broken, b.broken), ...only(b.broken, a.broken)]
+    const answers = a.answer === b.answer ? [] : [[a.answer, b.answer] as const]
+    const shown = [only(a.states, b.states), only(b.states, a.states)] as const
+    const differs = shown.some((lines) => lines.length > 0)
+    const states = differs ? [[shows(shown[0]), shows(shown[1])] as const] : []
+    for (const says of [...answers, ...states]) found.push({ seed, step, label, says, rules })
+    if (differs) return found
   }
-  return undefined
+  return found
 }
 
-/** The same for differences of one kind: numbers are left out. */
-const kindOf = ({ label, says }: Disagreement): string => [label, ...says].join("\n").replaceAll(/\d+/g, "#")
+/** What the host is compared for, and what logs must have. */
+const atTheEnd = (
+  seed: number,
+  left: ReadonlyArray<string>,
+  right: ReadonlyArray<string>
+): ReadonlyArray<Disagreement> =>
+  [...only(left, right), ...only(right, left)].map((rule) => ({
+    seed,
+    step: -1,
+    label: "after clean-up",
+    says: left.includes(rule) ? ([`breaks ${rule}`, "holds it"] as const) : (["holds it", `breaks ${rule}`] as const),
+    rules: [rule]
+  }))
 
-/** One disagreement of each kind, with how often it was seen. */
+/** Without objects' names and numbers. */
+const withoutNames = (text: string) =>
+  text
+    .replaceAll(/\b(?:c-\d+ of )?pod-\d+\b/g, "…")
+    .replaceAll(/\d+/g, "#")
+    .trim()
+
+/** Of one RPC, whatever was asked of it. */
+const kindOf = ({ label, says, rules }: Disagreement): string =>
+  [label.split(" ")[0] ?? "", ...says, ...rules].map(withoutNames).join("\n")
+
+/** One of each kind, with how often it was seen. */
 export const compare = Effect.fn("compare")(function* (
   options: CompareOptions
 ): Effect.fn.Return<ReadonlyArray<Disagreement & { readonly count: number }>, TargetError | LinuxError, Services> {
@@ -89,9 +130,19 @@ export const compare = Effect.fn("compare")(function* (
 const comparing = Effect.fnUntraced(function* (options: CompareOptions) {
   const begun = yield* Clock.currentTimeMillis
   const [one, other] = options.profiles
-  const shared = { operations: options.operations, environment: options.environment, judge: onlooker }
-  const left = yield* makeRunner({ ...shared, profile: one, directory: `${options.directory}/one` })
-  const right = yield* makeRunner({ ...shared, profile: other, directory: `${options.directory}/other` })
+  const shared = { operations: options.operations, environment: options.environment, patient: true }
+  const left = yield* makeRunner({
+    ...shared,
+    judge: makeOnlooker(),
+    profile: one,
+    directory: `${options.directory}/one`
+  })
+  const right = yield* makeRunner({
+    ...shared,
+    judge: makeOnlooker(),
+    profile: other,
+    directory: `${options.directory}/other`
+  })
   const targets = [(yield* left.open).target, (yield* right.open).target]
   const operations = implementedOperations(chooseOperations(options.operations, options.only), (rpc) =>
     targets.every((target) => target.implements(rpc))
@@ -101,14 +152,33 @@ const comparing = Effect.fnUntraced(function* (options: CompareOptions) {
     if ((yield* Clock.currentTimeMillis) - begun >= options.limitMs) break
     const seed = options.seed + number
     const steps = oneByOne(drawScenario(seed, { operations, length: options.length, canKill: false }))
-    const disagreement = firstDisagreement(seed, yield* left.run(steps), yield* right.run(steps))
-    yield* options.write(
-      `seed ${seed}: ${disagreement === undefined ? "agreed" : `differs at ${disagreement.label}`}\n`
-    )
-    if (disagreement === undefined) continue
-    const kind = kindOf(disagreement)
-    const known = found.get(kind)
-    found.set(kind, { ...disagreement, ...known, count: (known?.count ?? 0) + 1 })
+    const [a, b] = [yield* left.run(steps), yield* right.run(steps)]
+    const differing = [
+      ...disagreements(seed, a, b),
+      ...atTheEnd(seed, left.judge.takeBroken(), right.judge.takeBroken())
+    ]
+    const places = differing.map(({ label }) => label).join(", ")
+    yield* options.write(`seed ${seed}: ${differing.length === 0 ? "agreed" : `differs at ${places}`}\n`)
+    for (const disagreement of differing) {
+      const kind = kindOf(disagreement)
+      const known = found.get(kind)
+      found.set(kind, { ...disagreement, ...known, count: (known?.count ?? 0) + 1 })
+    }
   }
-  return [...found.values()]
+  return [...found.values()].sort((one, other) => one.label.localeCompare(other.label))
 })
+
+/** For people: what was asked, who said what, and which rules that concerns. */
+export const describeDisagreements = (
+  [one, other]: CompareOptions["profiles"],
+  found: ReadonlyArray<Disagreement & { readonly count: number }>
+): string => {
+  const width = Math.max(one.name.length, other.name.length)
+  const blocks = found.map(({ label, says, seed, step, count, rules }) => {
+    const times = count === 1 ? "once" : `${count} times`
+    const place = step < 0 ? `seed ${seed}` : `step ${step} of seed ${seed}`
+    const concerned = rules.length === 0 ? "" : `  ${"rule".padEnd(width)}  ${rules.join(", ")}\n`
+    return `${label}: ${times}, first in ${place}\n  ${one.name.padEnd(width)}  ${says[0]}\n  ${other.name.padEnd(width)}  ${says[1]}\n${concerned}`
+  })
+  return found.length === 0 ? "no difference\n" : `${blocks.join("")}${found.length} kinds of differences\n`
+}

@@ -12,8 +12,18 @@ import {
   podAfter,
   type PodModel
 } from "./Model.ts"
-import type { Operation, Outcome, Prepared, Services, Site, Surroundings } from "./Operation.ts"
+import {
+  answered,
+  type Operation,
+  type Outcome,
+  type Prepared,
+  type Services,
+  type Site,
+  type Surroundings,
+  valueOf
+} from "./Operation.ts"
 import type { Step } from "./Scenario.ts"
+import { awaitEnds } from "./internal/ends.ts"
 import { observe } from "./internal/observe.ts"
 import { nameOf } from "./internal/requests.ts"
 
@@ -24,6 +34,8 @@ export interface Entry {
   readonly atMs: number
   readonly label: string
   readonly outcome: Outcome
+  /** What of the answer is compared with another target's. */
+  readonly compared: unknown
 }
 
 export interface Execution {
@@ -32,10 +44,18 @@ export interface Execution {
   readonly done: Set<number>
   /** What the target showed after each of these. */
   readonly states: Map<number, ReadonlyArray<string>>
+  /** Rules that were broken in each of these, without ending the run. */
+  readonly broken: Map<number, ReadonlyArray<string>>
   kills: number
 }
 
-export const makeExecution = (): Execution => ({ log: [], done: new Set(), states: new Map(), kills: 0 })
+export const makeExecution = (): Execution => ({
+  log: [],
+  done: new Set(),
+  states: new Map(),
+  broken: new Map(),
+  kills: 0
+})
 
 /** One line for each object that is there. */
 const shown = ({ model }: Site): ReadonlyArray<string> => [
@@ -192,7 +212,10 @@ const runStep = Effect.fnUntraced(function* (
   execution.done.add(number)
   const log = Effect.fnUntraced(function* (one: Asked) {
     const atMs = (yield* Clock.currentTimeMillis) - one.outcome.tookMs
-    execution.log.push({ step: number, atMs, label: one.prepared.label, outcome: one.outcome })
+    const { prepared, outcome } = one
+    const value = answered(outcome) ? valueOf<unknown>(outcome) : undefined
+    const compared = prepared.compared === undefined ? value : prepared.compared(value)
+    execution.log.push({ step: number, atMs, label: prepared.label, outcome, compared })
   })
 
   let ending = false
@@ -217,7 +240,8 @@ const runStep = Effect.fnUntraced(function* (
       step: number,
       atMs: yield* Clock.currentTimeMillis,
       label: ends === "kill" ? "the daemon is killed and started again" : "the daemon is stopped and started again",
-      outcome: { _tag: "Answered", value: undefined, tookMs: 0 }
+      outcome: { _tag: "Answered", value: undefined, tookMs: 0 },
+      compared: undefined
     })
   }
   const outcomes = yield* Fiber.join(fiber)
@@ -229,8 +253,10 @@ const runStep = Effect.fnUntraced(function* (
   yield* judgeAll(site, asked, false)
   yield* retryLost(site, asked, log)
   yield* checkAlive(site)
+  if (site.patient) yield* awaitEnds(site)
   yield* observe(site)
   execution.states.set(number, shown(site))
+  execution.broken.set(number, site.judge.takeBroken())
 })
 
 export const execute = Effect.fn("execute")(function* (

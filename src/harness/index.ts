@@ -3,13 +3,15 @@
  * built-in ones.
  */
 export { type CallOptions, type Cri, message, RpcFailure, type RpcName } from "./Cri.ts"
-export { compare, type CompareOptions, type Disagreement } from "./compare.ts"
+export { compare, type CompareOptions, describeDisagreements, type Disagreement } from "./compare.ts"
 export { InvalidInput, TargetError, Violation } from "./HarnessError.ts"
 export { type Difference, differences, type HostState, readHostState } from "./HostState.ts"
-export { type Judge, makeJudge, type RuleCount } from "./Judge.ts"
+export { type Judge, makeJudge, makeOnlooker, type RuleCount } from "./Judge.ts"
 export { runHarness } from "./main.ts"
 export * from "./Model.ts"
 export {
+  answered,
+  describe,
   numberOf,
   type Operation,
   type Outcome,
@@ -19,7 +21,8 @@ export {
   type Site,
   type Surroundings,
   textOf,
-  type Touch
+  type Touch,
+  valueOf
 } from "./Operation.ts"
 export { allOperations, chooseOperations } from "./operations.ts"
 export { decodeProfile, type Profile } from "./Profile.ts"
@@ -29,4 +32,5 @@ export { addRule, allRules, isRule } from "./Rules.ts"
 export { run, type RunOptions } from "./run.ts"
 export { makeRunner, type Result, type Runner, shrink, type ShrinkOptions } from "./Runner.ts"
 export { type Call, decodeScenario, drawScenario, type ScenarioFile, type Step } from "./Scenario.ts"
+export { type CommandStatus, channels, openStream, type OpenStream, statusOf } from "./StreamClient.ts"
 export { type Target } from "./Target.ts"

@@ -6,7 +6,7 @@ import { Sockets } from "../linux/Sockets.ts"
 import { writeStandardError, writeStandardOutput } from "../linux/standardStreams.ts"
 import { type HarnessCommand, parseHarnessArguments, type RunArguments, usage } from "./arguments.ts"
 import { logText, writeFailure, writeReport } from "./Artifacts.ts"
-import { compare } from "./compare.ts"
+import { compare, describeDisagreements } from "./compare.ts"
 import { InvalidInput } from "./HarnessError.ts"
 import type { Services } from "./Operation.ts"
 import { allOperations } from "./operations.ts"
@@ -141,12 +141,9 @@ const compareCommand = Effect.fnUntraced(function* (
     environment,
     write: command.json ? () => Effect.void : writeStandardError
   })
-  const [one, other] = profiles
-  const text = found.map(
-    ({ label, says, seed, count }) =>
-      `${label} (seed ${seed}, ${count} times)\n  ${one.name}: ${says[0]}\n  ${other.name}: ${says[1]}\n`
+  yield* writeStandardOutput(
+    command.json ? `${JSON.stringify(found, null, 2)}\n` : describeDisagreements(profiles, found)
   )
-  yield* writeStandardOutput(command.json ? `${JSON.stringify(found, null, 2)}\n` : text.join("") || "no difference\n")
   return found.length === 0 ? 0 : 1
 }, Effect.scoped)
 

@@ -9,13 +9,16 @@ import { logOperations } from "./operations/logs.ts"
 import { podOperations } from "./operations/pods.ts"
 import { portForwardOperations } from "./operations/portForward.ts"
 import { processOperations } from "./operations/processes.ts"
+import { pressureOperations } from "./operations/pressure.ts"
 import { readOperations } from "./operations/reads.ts"
+import { statisticsOperations } from "./operations/statistics.ts"
 import { streamOperations } from "./operations/streams.ts"
 
 export const allOperations: ReadonlyArray<Operation> = [
   ...podOperations,
   ...containerOperations,
   ...processOperations,
+  ...pressureOperations,
   ...execOperations,
   ...streamOperations,
   ...attachOperations,
@@ -23,7 +26,8 @@ export const allOperations: ReadonlyArray<Operation> = [
   ...logOperations,
   ...eventOperations,
   ...imageOperations,
-  ...readOperations
+  ...readOperations,
+  ...statisticsOperations
 ]
 
 /** Without these nothing else has an object. */

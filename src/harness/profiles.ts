@@ -19,7 +19,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },
     images,
-    capabilities: ["hostPorts", "sharedPid", "memoryLimits"]
+    capabilities: ["hostPorts", "sharedPid", "memoryLimits", "reload"]
   },
   crio: {
     name: "crio",
@@ -29,7 +29,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     lasting: network,
     monitor: { program: "conmon", scope: "container" },
     images,
-    capabilities: ["hostPorts", "memoryLimits"],
+    capabilities: ["hostPorts", "memoryLimits", "reload"],
     known: [
       {
         rule: "pod.remove.concurrent",

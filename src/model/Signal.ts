@@ -41,6 +41,7 @@ const numbers: ReadonlyMap<string, number> = new Map([
 const realTimeMin = 34
 const realTimeMax = 64
 
+export const SIGHUP = 1
 export const SIGKILL = 9
 export const SIGTERM = 15
 export const SIGSTOP = 19

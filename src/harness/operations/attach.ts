@@ -53,6 +53,8 @@ const attach: Operation = {
         }
         return text()
       }).pipe(Effect.scoped),
+      // Where it begins is chance.
+      compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
         if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return

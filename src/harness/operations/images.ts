@@ -1,8 +1,9 @@
-/** Operations on the spare image, which no container uses. */
+/** Operations on the spare image, which no container uses, and the removal of one that containers do use. */
 import * as fc from "fast-check"
 import { Effect } from "effect"
 import { ImageSpec, ListImagesRequest, type PullImageResponse } from "../../gen/runtime/v1/api.ts"
 import { type Cri, message } from "../Cri.ts"
+import { runningContainers } from "../Model.ts"
 import { answered, describe, type Operation, type Outcome, type Site, valueOf } from "../Operation.ts"
 
 export const imageSpec = (image: string) => message(ImageSpec, { image, userSpecifiedImage: image })
@@ -111,4 +112,51 @@ const status: Operation = {
   }
 }
 
-export const imageOperations: ReadonlyArray<Operation> = [pull, remove, status]
+/** A runtime may refuse it; containers that stand on the image go on in any case. Those that come want it back. */
+const removeUsed: Operation = {
+  name: "RemoveUsedImage",
+  group: "images",
+  weight: 1,
+  alone: true,
+  parameters: nothing,
+  prepare: ({ target, model, judge }: Site) => {
+    const { main } = target.profile.images
+    const running = runningContainers(model)
+    const [container] = running
+    if (container === undefined) return undefined
+    const label = `RemoveImage ${main}, which containers use`
+    return {
+      label,
+      touches: () => running.map((object) => ({ object })),
+      mayTakeMs: 90_000,
+      compared: () => undefined,
+      ask: Effect.gen(function* () {
+        const removed = yield* Effect.match(target.cri.call("removeImage", { image: imageSpec(main) }), {
+          onFailure: ({ code, details }) => ({ code, details }),
+          onSuccess: () => undefined
+        })
+        const lives = yield* target.cri.call("execSync", {
+          containerId: container.id,
+          cmd: ["echo", "on"],
+          timeout: 10n
+        })
+        yield* pullImage(target.cri, main)
+        return { removed, text: Buffer.from(lives.stdout).toString("latin1") }
+      }),
+      check: Effect.fnUntraced(function* (outcome: Outcome) {
+        if (outcome._tag === "Unknown") return
+        if (!(yield* judge.hold("image.remove.used", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
+        const { removed, text } = valueOf<{ readonly removed?: { readonly code: string }; readonly text: string }>(
+          outcome
+        )
+        yield* judge.hold(
+          "image.remove.used",
+          removed?.code !== "INTERNAL" && text === "on\n",
+          () => `${label}: ${removed?.code ?? "it succeeded"}; ExecSync afterwards gave ${JSON.stringify(text)}`
+        )
+      })
+    }
+  }
+}
+
+export const imageOperations: ReadonlyArray<Operation> = [pull, remove, status, removeUsed]

@@ -87,6 +87,7 @@ const portForward: Operation = {
         if (kind === "open") yield* stream.until(() => answer().data.length >= sent.length || answer().error !== "")
         return answer()
       }).pipe(Effect.scoped),
+      compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended || kind === "left") return
         if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return

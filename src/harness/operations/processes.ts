@@ -1,14 +1,15 @@
 /** The machine's own doings: a container's process is killed, and so is the process that watches over it. */
 import * as fc from "fast-check"
-import { Effect } from "effect"
-import { ContainerState } from "../../gen/runtime/v1/api.ts"
+import { Effect, Option } from "effect"
+import { ContainerState, VersionRequest } from "../../gen/runtime/v1/api.ts"
 import { Processes } from "../../linux/Processes.ts"
-import { SIGKILL } from "../../model/Signal.ts"
+import { SIGHUP, SIGKILL } from "../../model/Signal.ts"
+import { message } from "../Cri.ts"
 import { eventually } from "../internal/eventually.ts"
 import { processesNaming, processesOfContainer } from "../internal/ownProcesses.ts"
 import { containerStatusOf, nameOf } from "../internal/requests.ts"
 import { addCode, type ContainerModel, containersOf, pick, runningContainers } from "../Model.ts"
-import { numberOf, type Operation, type Parameters, type Site } from "../Operation.ts"
+import { answered, describe, numberOf, type Operation, type Parameters, type Site } from "../Operation.ts"
 
 const onContainer = fc.record({ container: fc.nat(15) })
 
@@ -85,4 +86,29 @@ const killMonitor: Operation = {
   }
 }
 
-export const processOperations: ReadonlyArray<Operation> = [killInit, killMonitor]
+/** Daemons that read their settings again at SIGHUP say so by the capability "reload"; it ends others. */
+const reload: Operation = {
+  name: "Hup",
+  group: "processes",
+  weight: 1,
+  parameters: fc.constant({}),
+  prepare: ({ judge, target }) => {
+    if (!target.profile.capabilities.includes("reload")) return undefined
+    return {
+      label: "SIGHUP to the daemon",
+      touches: () => [],
+      ask: Effect.gen(function* () {
+        const daemon = yield* target.daemon
+        if (Option.isSome(daemon)) yield* (yield* Processes).signal(daemon.value, SIGHUP)
+        return yield* target.cri.call("version", message(VersionRequest))
+      }),
+      compared: () => undefined,
+      check: (outcome) =>
+        outcome._tag === "Unknown"
+          ? Effect.void
+          : judge.hold("daemon.reload", answered(outcome), () => `after SIGHUP Version: ${describe(outcome)}`)
+    }
+  }
+}
+
+export const processOperations: ReadonlyArray<Operation> = [killInit, killMonitor, reload]

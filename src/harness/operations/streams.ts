@@ -107,6 +107,10 @@ const commands: ReadonlyArray<Command> = [
   { name: "no output", cmd: ["true"], code: 0, stdout: "", stderr: "" }
 ]
 
+/** Texts of failures and subprotocols are each target's own. */
+const comparedEnd = (ended: Ended | undefined) =>
+  ended === undefined ? undefined : { code: ended.status.code, stdout: ended.stdout, stderr: ended.stderr }
+
 const checkEnd = Effect.fnUntraced(function* ({ judge }: Site, label: string, command: Command, ended: Ended) {
   const { status, version, stdout, stderr } = ended
   const isRight = version < 4 && command.code !== 0 ? status.text !== "" : status.code === command.code
@@ -144,6 +148,7 @@ const execStream: Operation = {
       touches: () => [{ object: container }],
       mayTakeMs: target.profile.limits.rpc * 1000,
       ask: Effect.flatMap(execUrl(target, container.id, command), (url) => runToEnd(target, url, command)),
+      compared: (value) => comparedEnd(value as Ended | undefined),
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
         const says = () => `${label}: ${describe(outcome)}`
@@ -188,6 +193,7 @@ const halfClose: Operation = {
       touches: () => [{ object: container }],
       mayTakeMs: target.profile.limits.rpc * 1000,
       ask,
+      compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
         if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
@@ -285,6 +291,7 @@ const abort: Operation = {
         )
         return { before, ...after }
       }),
+      compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome) {
         if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
         const { before, processes, descriptors } = valueOf<{
