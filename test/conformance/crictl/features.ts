@@ -145,7 +145,8 @@ devices:
         containerPath,
         mountOptions
       })
-      const ofImage = { containerPath: "/image", image: { image: names.busybox }, mountOptions: ["noexec"] }
+      const image = { image: names.busybox }
+      const ofImage = { containerPath: "/image", image, readonly: true, mountOptions: ["noexec"] }
       const podId = await crictl.runp(pod("options"))
       // crictl knows the field since 1.37.
       const create = (name: string, ...mounts: ReadonlyArray<ReturnType<typeof mount> | typeof ofImage>) =>
@@ -153,7 +154,7 @@ devices:
           podSandboxId: podId,
           config: {
             metadata: { name },
-            image: { image: names.busybox },
+            image,
             command: ["sh", "-c", "exec sleep 1000"],
             mounts,
             linux: { securityContext: { namespaceOptions: { pid: 1 } } }

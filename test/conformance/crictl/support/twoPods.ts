@@ -22,6 +22,8 @@ export interface TwoPods {
 }
 
 const makeTwoPods = async ({ crictl, pod, container, runtime }: Site): Promise<TwoPods> => {
+  // What a test before has left would be selected too.
+  await crictl.ok("rmp", "--force", "--all")
   for (const name of [names.busybox, names.nginx, names.app]) await crictl.ok("pull", name)
   const frontRequest = pod("front")
   const made = pod("back")
