@@ -1,0 +1,214 @@
+/** What the options of a runtime handler do to the pods that name it, at the daemon as a process. Needs root. */
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
+import { codeOf } from "../../../scripts/lib/criClient.ts"
+import { preparePlace, type RunningDaemon, startDaemon } from "../../../scripts/lib/daemon.ts"
+import { importImage } from "../../../scripts/lib/importImage.ts"
+import { ContainerState, NamespaceMode, SecurityProfile_ProfileType } from "../../../src/gen/runtime/v1/api.ts"
+
+const image = "localhost/handlers:1"
+const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD }
+const directory = mkdtempSync(`${tmpdir()}/cricket-handlers-`)
+const program = execFileSync("sh", ["-c", "command -v crun"], { encoding: "utf8" }).trim()
+const mib = 1024 * 1024
+let daemon: RunningDaemon
+let pods = 0
+
+const noMkdir = `${directory}/no-mkdir.json`
+
+const configuration = `[crio.runtime.runtimes.special]
+runtime_path = "${program}"
+runtime_root = "${directory}/special"
+monitor_cgroup = ""
+monitor_env = ["SPECIAL=of the handler", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+no_sync_log = true
+privileged_without_host_devices = true
+container_min_memory = "96MiB"
+default_annotations = { "example.com/given" = "by the handler", "example.com/own" = "by the handler" }
+allowed_annotations = ["run.oci.handler", "org.systemd.property."]
+seccomp_profile = "${noMkdir}"
+[crio.runtime.runtimes.heir]
+inherit_default_runtime = true
+monitor_cgroup = ""
+[crio.runtime.runtimes.absent]
+runtime_path = "${directory}/none"
+[crio.runtime.runtimes.kata]
+runtime_type = "vm"
+runtime_path = "${program}"
+`
+
+beforeAll(async () => {
+  writeFileSync(
+    noMkdir,
+    JSON.stringify({
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 28 }]
+    })
+  )
+  const place = preparePlace({ directory, runtime: "crun", network: 92, configuration })
+  makeBusyboxImage({ directory: `${directory}/layout`, page: "", name: image })
+  const { root: graphRoot, runroot: runRoot } = place
+  await importImage({ graphRoot, runRoot, directory: `${directory}/layout`, name: image })
+  daemon = await startDaemon(place)
+}, 60_000)
+
+afterAll(async () => {
+  const { items } = await daemon.client.listPodSandbox({})
+  for (const { id: podSandboxId } of items) {
+    await daemon.client.stopPodSandbox({ podSandboxId })
+    await daemon.client.removePodSandbox({ podSandboxId })
+  }
+  await daemon.stop()
+  rmSync(directory, { recursive: true })
+}, 60_000)
+
+const runPod = async (runtimeHandler: string, privileged = false) => {
+  const metadata = { name: "handlers", namespace: "default", uid: `uid-${pods++}`, attempt: 0 }
+  const config = {
+    metadata,
+    logDirectory: `${directory}/logs`,
+    linux: { securityContext: { namespaceOptions, privileged } }
+  }
+  mkdirSync(`${directory}/logs`, { recursive: true })
+  return (await daemon.client.runPodSandbox({ config, runtimeHandler })).podSandboxId
+}
+
+interface Asked {
+  readonly privileged?: boolean
+  readonly seccomp?: { readonly profileType: SecurityProfile_ProfileType; readonly localhostRef: string }
+  readonly resources?: { readonly memoryLimitInBytes: number }
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+const create = async (podSandboxId: string, { resources, annotations = {}, ...context }: Asked = {}) => {
+  const { containerId } = await daemon.client.createContainer({
+    podSandboxId,
+    config: {
+      metadata: { name: `c${pods++}`, attempt: 0 },
+      image: { image, userSpecifiedImage: image },
+      command: ["sleep", "100000"],
+      annotations,
+      linux: { securityContext: { namespaceOptions, ...context }, ...(resources === undefined ? {} : { resources }) }
+    }
+  })
+  return containerId
+}
+
+const start = async (handler: string, asked: Asked = {}) => {
+  const containerId = await create(await runPod(handler, asked.privileged), asked)
+  await daemon.client.startContainer({ containerId })
+  return containerId
+}
+
+const bundleOf = (containerId: string) => `${daemon.place.runroot}/overlay-containers/${containerId}/userdata`
+const annotationsOf = (containerId: string): Record<string, string> =>
+  JSON.parse(readFileSync(`${bundleOf(containerId)}/config.json`, "utf8")).annotations
+
+const run = async (containerId: string, script: string) => {
+  const { stdout } = await daemon.client.execSync({ containerId, cmd: ["sh", "-c", `${script} 2>&1`], timeout: 20 })
+  return Buffer.from(stdout).toString().trim()
+}
+
+const refusal = async (call: Promise<unknown>) => {
+  const error = await call.then(
+    () => expect.fail("it succeeded"),
+    (cause: unknown) => cause
+  )
+  return `${codeOf(error)} ${(error as Error).message}`
+}
+
+describe("options of a runtime handler", () => {
+  it("runtime_root keeps its containers apart", async () => {
+    const special = await start("special")
+    const ordinary = await start("")
+    expect([existsSync(`${directory}/special/${special}`), existsSync(`${directory}/special/${ordinary}`)]).toEqual([
+      true,
+      false
+    ])
+    await daemon.client.removeContainer({ containerId: special })
+    expect(existsSync(`${directory}/special/${special}`)).toBe(false)
+  }, 30_000)
+
+  it("monitor_env and no_sync_log reach conmon", async () => {
+    const monitorOf = (containerId: string) => {
+      const pid = readFileSync(`${bundleOf(containerId)}/conmon-pidfile`, "utf8").trim()
+      const list = (name: string) => readFileSync(`/proc/${pid}/${name}`, "utf8").split("\0")
+      return { environment: list("environ"), arguments: list("cmdline") }
+    }
+    const special = monitorOf(await start("special"))
+    expect(special.environment).toContain("SPECIAL=of the handler")
+    expect(special.arguments).toContain("--no-sync-log")
+    const ordinary = monitorOf(await start(""))
+    expect(ordinary.environment.filter((entry) => entry.startsWith("SPECIAL="))).toEqual([])
+    expect(ordinary.arguments).not.toContain("--no-sync-log")
+  }, 30_000)
+
+  it("privileged_without_host_devices leaves the host's devices to the host", async () => {
+    const look = "ls /dev/kmsg >/dev/null 2>&1 && echo there || echo not there; grep CapEff /proc/self/status | cut -f2"
+    const [own] = /(?<=CapBnd:\t)\w+/.exec(readFileSync(`/proc/${daemon.process.pid}/status`, "utf8")) ?? []
+    expect(await run(await start("", { privileged: true }), look)).toBe(`there\n${own}`)
+    expect(await run(await start("special", { privileged: true }), look)).toBe(`not there\n${own}`)
+  }, 30_000)
+
+  it("container_min_memory refuses smaller limits", async () => {
+    const resources = { memoryLimitInBytes: 64 * mib }
+    expect(await refusal(create(await runPod("special"), { resources }))).toMatch(
+      /^INVALID_ARGUMENT .*memory limit 67108864 too low; should be at least 100663296 bytes/
+    )
+    await create(await runPod("special"), { resources: { memoryLimitInBytes: 96 * mib } })
+    await create(await runPod(""), { resources })
+  }, 30_000)
+
+  it("default_annotations stand in the specification unless the pod has them, allowed_annotations let pods' own in", async () => {
+    const annotations = {
+      "example.com/own": "by the pod",
+      "run.oci.handler": "crun",
+      "org.systemd.property.TimeoutStopUSec": "1",
+      "org.criu.config": "/etc/passwd"
+    }
+    const special = annotationsOf(await create(await runPod("special"), { annotations }))
+    expect(special).toMatchObject({
+      "example.com/given": "by the handler",
+      "example.com/own": "by the pod",
+      "run.oci.handler": "crun",
+      "org.systemd.property.TimeoutStopUSec": "1"
+    })
+    expect(special).not.toHaveProperty(["org.criu.config"])
+    const ordinary = annotationsOf(await create(await runPod(""), { annotations }))
+    expect(ordinary).toMatchObject({ "example.com/own": "by the pod" })
+    for (const name of ["example.com/given", "run.oci.handler", "org.systemd.property.TimeoutStopUSec"]) {
+      expect(ordinary).not.toHaveProperty([name])
+    }
+  }, 30_000)
+
+  it("seccomp_profile is what RuntimeDefault stands for", async () => {
+    const seccomp = { profileType: SecurityProfile_ProfileType.RuntimeDefault, localhostRef: "" }
+    expect(await run(await start("special", { seccomp }), "mkdir /tmp/x")).toContain("No space left on device")
+    expect(await run(await start("", { seccomp }), "mkdir /tmp/x && echo made")).toBe("made")
+  }, 30_000)
+
+  it("inherit_default_runtime takes the default handler's program and root", async () => {
+    const heir = await start("heir")
+    expect(existsSync(`${daemon.place.runroot}/crun/${heir}`)).toBe(true)
+    const { status } = await daemon.client.containerStatus({ containerId: heir })
+    expect(status?.state).toBe(ContainerState.CONTAINER_RUNNING)
+  }, 30_000)
+})
+
+describe("handlers that cannot be used", () => {
+  it("are left out with a warning that says why; a pod that names one is refused with those that there are", async () => {
+    const { runtimeHandlers } = await daemon.client.status({})
+    expect(runtimeHandlers.map(({ name }) => name).sort()).toEqual(["", "crun", "heir", "runc", "special"])
+    const log = readFileSync(`${directory}/cricket.log`, "utf8")
+    expect(log).toMatch(/runtime handler absent: \S+\/none is not an executable file.* it is left out/)
+    expect(log).toMatch(/runtime handler kata: runtime_type vm is not built.* it is left out/)
+    for (const name of ["absent", "kata", "unheard-of"]) {
+      expect(await refusal(runPod(name))).toMatch(
+        new RegExp(`^INVALID_ARGUMENT .*no runtime handler "${name}"; configured and usable: crun, .*special`)
+      )
+    }
+  })
+})
