@@ -31,14 +31,15 @@ export const makeReaders = (
 
   const read = Effect.fnUntraced(function* (
     cgroups: ReadonlyArray<string>,
-    table: Table
+    table: Table,
+    options?: { readonly keepOpen: boolean }
   ): Effect.fn.Return<ReadonlyArray<Text>, LinuxError | CgroupError> {
     const paths: Array<string> = []
     for (const cgroup of cgroups) {
       const path = yield* below("/", cgroup)
       for (const { name, mount } of table) paths.push(`${mount}${path}/${name}`)
     }
-    const texts = yield* files.readKernelTexts(paths)
+    const texts = yield* files.readKernelTexts(paths, options)
     const places = new Map(table.map(({ name }, index) => [name, index]))
     return cgroups.map((_, index) => (name) => {
       const place = places.get(name)
@@ -63,7 +64,7 @@ export const makeReaders = (
 
   const usageTable = tableOf(usageFiles[version])
   const usage = Effect.fn("Cgroups.usage")(function* (cgroups: ReadonlyArray<string>) {
-    return (yield* read(cgroups, usageTable)).map((text) => unlessGone(usageOf(version, text)))
+    return (yield* read(cgroups, usageTable, { keepOpen: true })).map((text) => unlessGone(usageOf(version, text)))
   })
 
   const usageInDetail = Effect.fn("Cgroups.usageInDetail")(function* (cgroup: string) {

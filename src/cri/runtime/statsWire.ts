@@ -16,6 +16,7 @@ import type {
   UInt64Value
 } from "../../gen/runtime/v1/api.ts"
 import type { InterfaceCounters } from "../../linux/Namespaces.ts"
+import type { ContainerRecord } from "../../pod/ContainerRecord.ts"
 import type { CgroupSample, ContainerSample, PodSample } from "../../stats/Sample.ts"
 
 const uint64 = (value: bigint): UInt64Value => ({ value })
@@ -80,18 +81,29 @@ const toLayer = ({ layer }: ContainerSample): FilesystemUsage | undefined =>
         inodesUsed: uint64(layer.inodes)
       }
 
-export const toContainerStats = (sample: ContainerSample): ContainerStats => ({
-  attributes: {
-    id: sample.container.id,
-    metadata: sample.container.metadata,
-    labels: sample.container.labels,
-    annotations: sample.container.annotations
-  },
+/** All but the attributes, which the samples of a container share. */
+export const toContainerUsage = (sample: ContainerSample): ContainerStats => ({
+  attributes: undefined,
   cpu: toCpu(sample),
   memory: toMemory(sample),
   writableLayer: toLayer(sample),
   swap: toSwap(sample),
   io: toIo(sample)
+})
+
+/** The attributes alone. */
+export const toContainerIdentity = ({ id, metadata, labels, annotations }: ContainerRecord): ContainerStats => ({
+  attributes: { id, metadata, labels, annotations },
+  cpu: undefined,
+  memory: undefined,
+  writableLayer: undefined,
+  swap: undefined,
+  io: undefined
+})
+
+export const toContainerStats = (sample: ContainerSample): ContainerStats => ({
+  ...toContainerUsage(sample),
+  attributes: toContainerIdentity(sample.container).attributes
 })
 
 /** The name that CNI plugins are asked to give (k8s.io/cri-api, NetworkUsage.default_interface). */

@@ -4,4 +4,4 @@ import { streamed } from "../streamed.ts"
 import { containerSamplesLike, encodedContainerStats } from "./listContainerStats.ts"
 
 export const streamContainerStats = ({ filter }: StreamContainerStatsRequest) =>
-  streamed(encodedContainerStats, containerSamplesLike(filter))
+  streamed(encodedContainerStats(), containerSamplesLike(filter))

@@ -79,11 +79,14 @@ export const filesContract = (name: string, environment: Environment<Files>): vo
         Effect.gen(function* () {
           const files = yield* Files
           const paths = ["/proc/self/stat", "/proc/self/none", "/proc/self/stat/none", "/proc/sys/kernel/osrelease"]
-          const [stat, none, below, release] = yield* files.readKernelTexts(paths)
-          assert.match(stat ?? "", /^\d+ \(/)
-          assert.deepStrictEqual([none, below], [undefined, undefined])
-          assert.match(release ?? "", /^\d+\.\d+/)
-          assert.strictEqual(yield* codeOf(files.readKernelTexts([dir])), "EISDIR")
+          // The second time from files that are open.
+          for (const keepOpen of [false, true, true]) {
+            const [stat, none, below, release] = yield* files.readKernelTexts(paths, { keepOpen })
+            assert.match(stat ?? "", /^\d+ \(/)
+            assert.deepStrictEqual([none, below], [undefined, undefined])
+            assert.match(release ?? "", /^\d+\.\d+/)
+            assert.strictEqual(yield* codeOf(files.readKernelTexts([dir], { keepOpen })), "EISDIR")
+          }
         }))
       test("links of the kernel lead where their targets are, as many as are asked for", (dir) =>
         Effect.gen(function* () {
