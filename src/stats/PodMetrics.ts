@@ -53,7 +53,7 @@ const labelsOfPod = ({ id, metadata }: PodRecord) => [id, "", metadata.namespace
 
 const labelsOfContainer = ({ metadata: pod }: PodRecord, { id, image, metadata }: ContainerRecord) => [
   id,
-  image.userSpecified === "" ? image.requested : image.userSpecified,
+  image.name ?? (image.userSpecified === "" ? image.requested : image.userSpecified),
   pod.namespace,
   pod.name,
   metadata.name

@@ -53,7 +53,7 @@ export const containerOf = (
     metadata: { name: `name-${id}`, attempt: 1 },
     labels: {},
     annotations: { note: id },
-    image: { requested: "sha256:0", userSpecified: "registry.test/app:1" },
+    image: { requested: "sha256:0", userSpecified: "app:1", name: "registry.test/app:1" },
     limits: null,
     createdAtNs: 1n,
     state,
