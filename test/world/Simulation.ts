@@ -240,7 +240,12 @@ const describeEnd = (end: End): string | undefined => {
     case "hung":
       return `hung: ${end.reason}`
     case "done":
-      return Exit.isSuccess(end.exit) ? undefined : Cause.pretty(end.exit.cause).split("\n    at ")[0]
+      // Numbers of fibers are counted through all runs of a process.
+      return Exit.isSuccess(end.exit)
+        ? undefined
+        : Cause.pretty(end.exit.cause)
+            .split("\n    at ")[0]
+            ?.replace(/ \(#\d+\)/g, "")
   }
 }
 

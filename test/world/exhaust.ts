@@ -1,6 +1,7 @@
 /** Every fault at every point of a scenario, and the table of what was run. */
 import { possibleErrors, type CallRecord, type Fault, type FaultPlan, type When } from "./Calls.ts"
-import { describePlan, logHash, runScenario, type RunResult, type Scenario } from "./Simulation.ts"
+import type { Holdings } from "./Leftovers.ts"
+import { describePlan, logHash, runScenario, type Scenario } from "./Simulation.ts"
 
 export type FaultKind = Fault["kind"]
 
@@ -16,13 +17,9 @@ export interface ExhaustOptions<S> {
   readonly after?: "cleanup" | "retry"
   /** Only points of these steps. */
   readonly steps?: ReadonlyArray<string>
-  /** This process runs every of-th plan, beginning at index: several share the work. */
-  readonly shard?: { readonly index: number; readonly of: number }
   readonly seed?: number
-  /** Stops after so many failures. Default 20. */
+  /** Stops after about so many failures. Default 20. */
   readonly maxFailures?: number
-  /** Wall-clock milliseconds after which no further run is started; what is left out is told. */
-  readonly budgetMs?: number
 }
 
 export interface FailedRun {
@@ -71,9 +68,9 @@ function* faultsOf(call: CallRecord, kinds: ReadonlySet<FaultKind>, whens: Reado
   }
 }
 
-export const plansFor = <S>(
+export const plansFor = (
   records: ReadonlyArray<CallRecord>,
-  options: ExhaustOptions<S>
+  options: Pick<ExhaustOptions<never>, "kinds" | "steps" | "when">
 ): ReadonlyArray<FaultPlan> => {
   const kinds = new Set(options.kinds ?? allKinds)
   const plans: Array<FaultPlan> = []
@@ -82,88 +79,101 @@ export const plansFor = <S>(
     for (const fault of faultsOf(call, kinds, options.when ?? ["before"]))
       plans.push({ at: call.number, where: call.where, fault })
   }
-  const { shard } = options
-  return shard === undefined ? plans : plans.filter((_, index) => index % shard.of === shard.index)
+  return plans
+}
+
+/** What the runs with faults are made from and held against. */
+export interface Reference {
+  readonly failures: ReadonlyArray<string>
+  readonly records: ReadonlyArray<CallRecord>
+  readonly held: Holdings
 }
 
 /** A run without faults, twice: it must succeed, and its log must be the same each time. */
-const referenceOf = async <S>(
-  options: ExhaustOptions<S>
-): Promise<{ result: RunResult; failures: ReadonlyArray<string> }> => {
-  const seed = options.seed === undefined ? {} : { seed: options.seed }
-  const result = await runScenario(options.make, seed)
-  const again = await runScenario(options.make, seed)
+export const referenceOf = async <S>({ make, seed }: Pick<ExhaustOptions<S>, "make" | "seed">): Promise<Reference> => {
+  const order = seed === undefined ? {} : { seed }
+  const result = await runScenario(make, order)
+  const again = await runScenario(make, order)
   const failures = [...result.failures]
   if (logHash(result.log) !== logHash(again.log)) {
     const index = result.log.findIndex((line, at) => line !== again.log[at])
     failures.push(`not deterministic, first at line ${index}:\n  ${result.log[index]}\n  ${again.log[index]}`)
   }
-  return { result, failures }
+  return { failures, records: result.records, held: result.held }
 }
 
-export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> => {
-  const began = performance.now()
-  const { result: reference, failures } = await referenceOf(options)
+/** What came of some of the plans. */
+export type PlanRuns = Pick<Report, "failed" | "runs" | "runsBy">
+
+/** Runs plans until so many have failed. */
+export const runPlans = async <S>(
+  { make, seed, after }: Pick<ExhaustOptions<S>, "make" | "seed" | "after">,
+  plans: ReadonlyArray<FaultPlan>,
+  accepted: Holdings,
+  maxFailures: number
+): Promise<PlanRuns> => {
   const failed: Array<FailedRun> = []
   const runsBy = new Map<string, Map<FaultKind, number>>()
+  let runs = 0
+  for (const plan of plans) {
+    const result = await runScenario(make, {
+      plan,
+      accepted,
+      after: after ?? "retry",
+      ...(seed === undefined ? {} : { seed })
+    })
+    runs++
+    count(runsBy, result.struck?.step ?? "?", plan.fault.kind, 1)
+    if (result.failures.length === 0) continue
+    failed.push({ plan, title: describePlan(plan, result.struck), failures: result.failures })
+    if (failed.length >= maxFailures) break
+  }
+  return { failed, runs, runsBy }
+}
+
+const count = (runsBy: Map<string, Map<FaultKind, number>>, step: string, kind: FaultKind, more: number): void => {
+  const row = runsBy.get(step) ?? new Map<FaultKind, number>()
+  row.set(kind, (row.get(kind) ?? 0) + more)
+  runsBy.set(step, row)
+}
+
+/** `parts`: none where the run without faults went wrong. */
+export const reportOf = (
+  reference: Reference,
+  planned: number,
+  parts: ReadonlyArray<PlanRuns>,
+  wallMs: number
+): Report => {
   const points = new Map<string, { seam: number; program: number }>()
   for (const call of reference.records) {
     const row = points.get(call.step) ?? { seam: 0, program: 0 }
     row[call.where]++
     points.set(call.step, row)
   }
-  let runs = 0
-  const report = (planned: number): Report => ({
-    failed,
+  const runsBy = new Map<string, Map<FaultKind, number>>()
+  for (const [step, row] of parts.flatMap((part) => [...part.runsBy])) {
+    for (const [kind, runs] of row) count(runsBy, step, kind, runs)
+  }
+  const { failures } = reference
+  const unfit = failures.length === 0 ? [] : [{ plan: undefined, title: "the run without faults", failures }]
+  return {
+    failed: [...unfit, ...parts.flatMap(({ failed }) => failed)],
     planned,
-    runs,
-    wallMs: performance.now() - began,
+    runs: parts.reduce((sum, { runs }) => sum + runs, 0),
+    wallMs,
     points,
     runsBy
-  })
-  if (failures.length > 0) {
-    failed.push({ plan: undefined, title: "the run without faults", failures })
-    return report(0)
   }
-  const plans = plansFor(reference.records, options)
-  for (const plan of plans) {
-    if (options.budgetMs !== undefined && performance.now() - began > options.budgetMs) break
-    const result = await runScenario(options.make, {
-      plan,
-      accepted: reference.held,
-      after: options.after ?? "retry",
-      ...(options.seed === undefined ? {} : { seed: options.seed })
-    })
-    runs++
-    const step = result.struck?.step ?? "?"
-    const row = runsBy.get(step) ?? new Map<FaultKind, number>()
-    row.set(plan.fault.kind, (row.get(plan.fault.kind) ?? 0) + 1)
-    runsBy.set(step, row)
-    if (result.failures.length > 0) {
-      failed.push({ plan, title: describePlan(plan, result.struck), failures: result.failures })
-      if (failed.length >= (options.maxFailures ?? 20)) break
-    }
-  }
-  return report(plans.length)
 }
 
-/** The reports of all shards as one. */
-export const mergeReports = (reports: ReadonlyArray<Report>): Report => {
-  const runsBy = new Map<string, Map<FaultKind, number>>()
-  for (const [step, counts] of reports.flatMap((report) => [...report.runsBy])) {
-    const row = runsBy.get(step) ?? new Map<FaultKind, number>()
-    for (const [kind, count] of counts) row.set(kind, (row.get(kind) ?? 0) + count)
-    runsBy.set(step, row)
-  }
-  const sum = (count: (report: Report) => number) => reports.reduce((total, report) => total + count(report), 0)
-  return {
-    failed: reports.flatMap(({ failed }) => failed),
-    planned: sum(({ planned }) => planned),
-    runs: sum(({ runs }) => runs),
-    wallMs: Math.max(...reports.map(({ wallMs }) => wallMs)),
-    points: reports[0]?.points ?? new Map(),
-    runsBy
-  }
+export const defaultMaxFailures = 20
+
+export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> => {
+  const began = performance.now()
+  const reference = await referenceOf(options)
+  const plans = reference.failures.length > 0 ? [] : plansFor(reference.records, options)
+  const part = await runPlans(options, plans, reference.held, options.maxFailures ?? defaultMaxFailures)
+  return reportOf(reference, plans.length, [part], performance.now() - began)
 }
 
 /** The points and runs by step as a table of text; `replay` makes the command that repeats a failed run. */

@@ -1,9 +1,12 @@
-/** Runs in a mutated copy: looks for the first thing that goes wrong, as the mutation's header says, and prints it. */
+/** Runs over a mutated tree: looks for the first thing that goes wrong, as the mutation's header says, and prints it. */
 import { exhaust } from "../../world/exhaust.ts"
 import { drawPlan } from "../random/commands.ts"
 import { runRandom } from "../random/run.ts"
 import { podWalk } from "../support/podWalk.ts"
 import type { Search } from "./mutations.ts"
+
+// Refusals of the simulated kernel are errors by the million; nobody reads their stacks.
+Error.stackTraceLimit = 0
 
 const sweep = async ({ kinds, steps, when, after }: Extract<Search, { readonly kinds: unknown }>) => {
   const report = await exhaust({

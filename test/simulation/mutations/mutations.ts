@@ -3,9 +3,10 @@
  * and where to look for it; git passes over those lines.
  */
 import { execFile } from "node:child_process"
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs"
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { promisify } from "node:util"
+import { plainNode } from "../crew/Crew.ts"
 import type { FaultKind } from "../../world/exhaust.ts"
 import type { When } from "../../world/Calls.ts"
 
@@ -25,6 +26,8 @@ export interface Mutation {
   /** The beginning of the finding that must come first. */
   readonly rule: string
   readonly search: Search
+  /** The whole patch. */
+  readonly text: string
 }
 
 const directory = new URL(".", import.meta.url).pathname
@@ -45,26 +48,31 @@ export const mutations: ReadonlyArray<Mutation> = readdirSync(directory)
       name: file.replace(/\.patch$/, ""),
       breaks: header(text, file, "Breaks"),
       rule: header(text, file, "Rule"),
-      search: JSON.parse(header(text, file, "Search")) as Search
+      search: JSON.parse(header(text, file, "Search")) as Search,
+      text
     }
   })
 
 const run = promisify(execFile)
 
-/** What the simulation finds in a copy of the tree to which the patch was applied; "" for nothing. */
-export const findingsOf = async ({ name, search }: Mutation): Promise<string> => {
+/** Only the patched files are copied: everything else is loaded from the tree. */
+const patch = async (name: string, text: string, copy: string): Promise<void> => {
+  for (const [, file = ""] of text.matchAll(/^\+\+\+ b\/(.+)$/gm)) {
+    cpSync(`${top}${file}`, `${copy}/${file}`, { recursive: true })
+  }
+  await run("git", ["apply", `${directory}${name}.patch`], { cwd: copy })
+}
+
+/** What the simulation finds in the tree with the patch applied; "" for nothing. */
+export const findingsOf = async ({ name, search, text }: Mutation): Promise<string> => {
   const copy = mkdtempSync(`${tmpdir()}/cricket-mutation-`)
   try {
-    for (const part of ["src", "test/world", "test/simulation", "package.json"]) {
-      cpSync(`${top}${part}`, `${copy}/${part}`, { recursive: true })
-    }
-    symlinkSync(`${top}node_modules`, `${copy}/node_modules`)
-    await run("git", ["apply", `${directory}${name}.patch`], { cwd: copy })
-    const check = `${copy}/test/simulation/mutations/check.ts`
-    const { stdout } = await run(process.execPath, [check, JSON.stringify(search)], {
-      cwd: copy,
+    await patch(name, text, copy)
+    const { execArgv, env } = plainNode
+    const args = [...execArgv, "--import", `${directory}overlay.ts`, `${directory}check.ts`, JSON.stringify(search)]
+    const { stdout } = await run(process.execPath, args, {
       maxBuffer: 64 << 20,
-      env: {}
+      env: { ...env, PATCHED_FILES: copy }
     })
     return stdout
   } finally {

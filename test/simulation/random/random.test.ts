@@ -1,11 +1,10 @@
 /** Random sequences of commands with faults: as many seeds as SIMULATION_SEEDS says, 1,000 without it. */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { mkdirSync, writeFileSync } from "node:fs"
+import { crew } from "../crew/Crew.ts"
 import { drawPlan } from "./commands.ts"
 import found from "./found.json" with { type: "json" }
-import { runRandom } from "./run.ts"
-import { runSeeds, type SeedReport } from "./seeds.ts"
-import { shrink } from "./shrink.ts"
+import { sweepSeeds, type SeedReport } from "./seeds.ts"
 import { type Sight, sights } from "./sights.ts"
 
 const count = Number(process.env["SIMULATION_SEEDS"] ?? "1000")
@@ -14,7 +13,7 @@ const timeout = 3 * 60 * 60_000
 
 /** The smallest plan that fails, in a file, and the command that repeats it. */
 const explain = async ({ seed, failures }: SeedReport["failed"][number]): Promise<string> => {
-  const plan = await shrink(drawPlan(seed), async (smaller) => (await runRandom(smaller)).failures.length > 0, 150)
+  const plan = await crew.run("shrink", drawPlan(seed))
   const directory = ".cache/simulation"
   mkdirSync(directory, { recursive: true })
   const file = `${directory}/seed-${seed}.json`
@@ -31,7 +30,7 @@ describe("random commands with faults", () => {
   let report: SeedReport
 
   beforeAll(async () => {
-    report = await runSeeds({ first, count, untilMs: 0 })
+    report = await sweepSeeds(first, count)
     const perSecond = (report.seeds / (report.wallMs / 1000)).toFixed(1)
     const reached = (Object.keys(sights) as ReadonlyArray<Sight>).map(
       (sight) => `  ${String(report.sights.get(sight) ?? 0).padStart(6)}  ${sight}`
@@ -43,7 +42,7 @@ describe("random commands with faults", () => {
 
   for (const { seed, found: what } of found) {
     it(`never again: ${what} (seed ${seed})`, async () => {
-      assert.deepStrictEqual((await runRandom(drawPlan(seed))).failures, [])
+      assert.deepStrictEqual((await crew.run("seeds", [seed])).failed, [])
     })
   }
 

@@ -1,53 +1,31 @@
 /** Seeds by the thousand, shared among the machine's cores. */
-import { availableParallelism } from "node:os"
-import { Worker } from "node:worker_threads"
+import { crew } from "../crew/Crew.ts"
+import type { SeedRuns } from "./seedRuns.ts"
 import type { Sight } from "./sights.ts"
 
-export interface SeedRange {
-  readonly first: number
-  /** So many seeds at least. */
-  readonly count: number
-  /** And more until so many milliseconds have passed. */
-  readonly untilMs: number
-}
+export type SeedReport = SeedRuns & { readonly wallMs: number }
 
-export interface SeedReport {
-  readonly seeds: number
-  readonly commands: number
-  readonly undecided: number
-  /** Seeds that were run twice, to see whether the log is the same. */
-  readonly repeated: number
-  readonly failed: ReadonlyArray<{ readonly seed: number; readonly failures: ReadonlyArray<string> }>
-  /** In how many runs each state was reached. */
-  readonly sights: ReadonlyMap<Sight, number>
-  readonly wallMs: number
-}
+/** A second of work or two. */
+const seedsAtATime = 10
 
-export type Shard = SeedRange & { readonly index: number; readonly of: number }
-
-const runShard = (workerData: Shard): Promise<SeedReport> =>
-  new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("seedWorker.ts", import.meta.url), { workerData, execArgv: [], env: {} })
-    worker.once("message", resolve)
-    worker.once("error", reject)
-    worker.once("exit", (code) => reject(new Error(`a shard ended with ${code} before its report`)))
-  })
-
-export const runSeeds = async (range: SeedRange): Promise<SeedReport> => {
-  const of = availableParallelism()
-  const reports = await Promise.all(Array.from({ length: of }, (_, index) => runShard({ ...range, index, of })))
+export const sweepSeeds = async (first: number, count: number): Promise<SeedReport> => {
+  const began = performance.now()
+  const seeds = Array.from({ length: count }, (_, index) => first + index)
+  const some: Array<ReadonlyArray<number>> = []
+  for (let at = 0; at < count; at += seedsAtATime) some.push(seeds.slice(at, at + seedsAtATime))
+  const parts = await Promise.all(some.map((part) => crew.run("seeds", part)))
   const sights = new Map<Sight, number>()
-  for (const report of reports) {
-    for (const [sight, count] of report.sights) sights.set(sight, (sights.get(sight) ?? 0) + count)
+  for (const part of parts) {
+    for (const [sight, runs] of part.sights) sights.set(sight, (sights.get(sight) ?? 0) + runs)
   }
-  const sum = (count: (report: SeedReport) => number) => reports.reduce((total, report) => total + count(report), 0)
+  const sum = (of: (part: SeedRuns) => number) => parts.reduce((total, part) => total + of(part), 0)
   return {
     seeds: sum(({ seeds }) => seeds),
     commands: sum(({ commands }) => commands),
     undecided: sum(({ undecided }) => undecided),
     repeated: sum(({ repeated }) => repeated),
-    failed: reports.flatMap(({ failed }) => failed),
+    failed: parts.flatMap(({ failed }) => failed),
     sights,
-    wallMs: Math.max(...reports.map(({ wallMs }) => wallMs))
+    wallMs: performance.now() - began
   }
 }

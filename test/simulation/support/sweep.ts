@@ -1,26 +1,31 @@
 /** Faults at the points of the pod's walk, shared among the machine's cores. */
-import { availableParallelism } from "node:os"
-import { Worker } from "node:worker_threads"
-import { mergeReports, type ExhaustOptions, type Report } from "../../world/exhaust.ts"
+import { defaultMaxFailures, reportOf, type ExhaustOptions, type PlanRuns, type Report } from "../../world/exhaust.ts"
+import { cores, crew } from "../crew/Crew.ts"
 import type { WalkOptions } from "./podWalk.ts"
 
 export interface SweepOptions extends Omit<ExhaustOptions<never>, "make"> {
   readonly walk?: WalkOptions
 }
 
-const runShard = (workerData: SweepOptions): Promise<Report> =>
-  new Promise((resolve, reject) => {
-    // Plain Node, without what a test runner adds to its own processes.
-    const worker = new Worker(new URL("sweepWorker.ts", import.meta.url), { workerData, execArgv: [], env: {} })
-    worker.once("message", resolve)
-    worker.once("error", reject)
-    worker.once("exit", (code) => reject(new Error(`a shard ended with ${code} before its report`)))
-  })
+/** Under a second of work: the last one keeps the other cores waiting for no longer. */
+const plansAtATime = 12
 
-export const sweep = async (options: SweepOptions): Promise<Report> => {
-  const of = availableParallelism()
-  const shards = Array.from({ length: of }, (_, index) => runShard({ ...options, shard: { index, of } }))
-  return mergeReports(await Promise.all(shards))
+export const sweep = async ({ maxFailures = defaultMaxFailures, ...options }: SweepOptions): Promise<Report> => {
+  const began = performance.now()
+  const { reference, plans } = await crew.run("reference", options)
+  const parts: Array<PlanRuns> = []
+  let failures = 0
+  let next = 0
+  const takeParts = async () => {
+    while (next < plans.length && failures < maxFailures) {
+      const some = plans.slice(next, (next += plansAtATime))
+      const part = await crew.run("plans", { options, plans: some, accepted: reference.held, maxFailures })
+      failures += part.failed.length
+      parts.push(part)
+    }
+  }
+  await Promise.all(Array.from({ length: cores }, takeParts))
+  return reportOf(reference, plans.length, parts, performance.now() - began)
 }
 
 export const replayCommand =
