@@ -1,6 +1,7 @@
 /** Debian's containerd as a contestant, with its CRI plugin, the same runtime, network and file systems. */
 import { execFileSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { containerdConfiguration } from "../scripts/lib/containerd.ts"
 import { preparePlace } from "../scripts/lib/daemon.ts"
 import { type Contestant, pauseCommand, pauseImage } from "./Contestant.ts"
 import { countStats, criPod, makeDaemon } from "./criPod.ts"
@@ -14,27 +15,6 @@ export interface ContainerdOptions {
   readonly network: number
   readonly cgroupParent: string
 }
-
-const configuration = (directory: string, socket: string, runtime: string) => `version = 2
-root = "${directory}/root"
-state = "${directory}/run"
-[grpc]
-address = "${socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "${pauseImage}"
-# This machine may not lower anybody's oom_score_adj.
-restrict_oom_score_adj = true
-stream_server_port = "0"
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "${directory}/cni"
-[plugins."io.containerd.grpc.v1.cri".containerd]
-default_runtime_name = "${runtime}"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${runtime}]
-runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${runtime}.options]
-BinaryName = "${runtime}"
-`
 
 /** `ctr images import` names images by an annotation of its own. */
 const nameForContainerd = (layout: string): void => {
@@ -57,7 +37,17 @@ export const makeContainerd = async (options: ContainerdOptions): Promise<Contes
   execFileSync("mount", ["-t", "tmpfs", "bench", "/run/containerd"])
   const socket = `${directory}/containerd.sock`
   const config = `${directory}/config.toml`
-  writeFileSync(config, configuration(directory, socket, runtime))
+  writeFileSync(
+    config,
+    containerdConfiguration({
+      root: `${directory}/root`,
+      state: `${directory}/run`,
+      socket,
+      networks: `${directory}/cni`,
+      pauseImage,
+      runtime
+    })
+  )
   const daemon = makeDaemon({
     argv: ["/usr/bin/containerd", "--config", config],
     socket,

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { writeBusyboxRootfs, writeFileIn } from "./busyboxImage.ts"
+import { containerdConfiguration } from "./containerd.ts"
 import { writeLayout } from "./imageLayout.ts"
 
 const top = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
@@ -105,6 +106,33 @@ const common = (directory: string) => ({
   registryYml: registryConfig(`${directory}/registry`, registryPort)
 })
 
+const registriesConf = `[[registry]]\nlocation = "${registry}"\ninsecure = true\n`
+
+/** Of every Cricket that is started here, whatever its paths are. */
+const commonSettings = (runtime: string) => `[crio]
+version_file = "\${dir}/version"
+clean_shutdown_file = "\${dir}/clean.shutdown"
+[crio.image]
+pause_image = "${pauseImage}"
+pause_command = "/bin/sleep 100000"
+[crio.runtime]
+default_runtime = "${runtime}"
+cgroup_manager = "cgroupfs"
+[crio.network]
+network_dir = "\${dir}/cni"
+plugin_dirs = ["/usr/lib/cni"]
+`
+
+const startCricket = [
+  `${top}/bin/cricket`,
+  "--config",
+  "${dir}/crio.conf",
+  "--config-dir",
+  "${dir}/crio.conf.d",
+  "--registries-conf",
+  "${dir}/registries.conf"
+]
+
 const cricketProfile = (directory: string, runtime: string) => {
   const { registryYml, ...shared } = common(directory)
   return {
@@ -117,21 +145,14 @@ const cricketProfile = (directory: string, runtime: string) => {
     files: {
       "${dir}/registry.yml": registryYml,
       "${dir}/cni/10-pods.conflist": JSON.stringify(network),
-      "${dir}/registries.conf": `[[registry]]\nlocation = "${registry}"\ninsecure = true\n`,
+      "${dir}/registries.conf": registriesConf,
       "${dir}/crio.conf": `[crio]
 root = "\${dir}/root"
 runroot = "\${dir}/run"
 log_dir = "\${dir}/logs"
-version_file = "\${dir}/version"
-clean_shutdown_file = "\${dir}/clean.shutdown"
 [crio.api]
 listen = "\${dir}/cricket.sock"
-[crio.image]
-pause_image = "${pauseImage}"
-pause_command = "/bin/sleep 100000"
 [crio.runtime]
-default_runtime = "${runtime}"
-cgroup_manager = "cgroupfs"
 namespaces_dir = "\${dir}/run"
 container_exits_dir = "\${dir}/run/exits"
 container_attach_socket_dir = "\${dir}/run/attach"
@@ -141,21 +162,44 @@ monitor_cgroup = ""
 [crio.runtime.runtimes.runc]
 runtime_root = "\${dir}/run/runc"
 monitor_cgroup = ""
-[crio.network]
-network_dir = "\${dir}/cni"
-plugin_dirs = ["/usr/lib/cni"]
-`
+`,
+      "${dir}/crio.conf.d/common.conf": commonSettings(runtime)
     },
-    start: [
-      `${top}/bin/cricket`,
-      "--config",
-      "${dir}/crio.conf",
-      "--config-dir",
-      "${dir}/crio.conf.d",
-      "--registries-conf",
-      "${dir}/registries.conf"
-    ],
+    start: startCricket,
     paths: ["${dir}/root", "${dir}/run", "${dir}/leases", "/var/lib/cni"]
+  }
+}
+
+/** CRI-O's own profile and default paths: Cricket takes its place without a word of configuration about them. */
+const crioProfile = (directory: string, runtime: string) => {
+  const { registryYml, ...shared } = common(directory)
+  return {
+    extends: "crio",
+    ...shared,
+    name: "crio",
+    setup: withoutUnified,
+    cgroupParent: "/cricket-harness-crio",
+    keptDescriptors: ["^/sys/fs/cgroup/"],
+    // One of its own for each start of the daemon.
+    lasting: ["(\\.lock|/lock)$", "last_reserved_ip\\.\\d+$", "/cricket-staging/[0-9a-f]+$", "/exec/exec-[0-9a-f]+$"],
+    privateDirectories: [
+      "/run/netns",
+      "/run/ipcns",
+      "/run/utsns",
+      "/run/userns",
+      "/var/lib/cni",
+      "/run/crio",
+      "/run/containers",
+      "/var/lib/containers"
+    ],
+    files: {
+      "${dir}/registry.yml": registryYml,
+      "${dir}/cni/10-pods.conflist": JSON.stringify(network),
+      "${dir}/registries.conf": registriesConf,
+      "${dir}/crio.conf": "",
+      "${dir}/crio.conf.d/common.conf": commonSettings(runtime)
+    },
+    start: startCricket
   }
 }
 
@@ -171,25 +215,14 @@ const containerdProfile = (directory: string, runtime: string) => {
     files: {
       "${dir}/registry.yml": registryYml,
       "${dir}/cni/10-pods.conflist": JSON.stringify(network),
-      "${dir}/config.toml": `version = 2
-root = "\${dir}/root"
-state = "\${dir}/run"
-[grpc]
-address = "\${dir}/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "${pauseImage}"
-restrict_oom_score_adj = true
-stream_server_port = "0"
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "\${dir}/cni"
-[plugins."io.containerd.grpc.v1.cri".containerd]
-default_runtime_name = "${runtime}"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${runtime}]
-runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${runtime}.options]
-BinaryName = "${runtime}"
-`
+      "${dir}/config.toml": containerdConfiguration({
+        root: "${dir}/root",
+        state: "${dir}/run",
+        socket: "${dir}/containerd.sock",
+        networks: "${dir}/cni",
+        pauseImage,
+        runtime
+      })
     },
     start: ["/usr/bin/containerd", "--config", "${dir}/config.toml"],
     paths: [
@@ -203,14 +236,21 @@ BinaryName = "${runtime}"
   }
 }
 
-export const harnessTargets = ["crun", "runc", "containerd"] as const
+/** Cricket with one runtime or the other, containerd, and Cricket where CRI-O is expected. */
+export const harnessTargets = ["crun", "runc", "containerd", "crio"] as const
 export type HarnessTarget = (typeof harnessTargets)[number]
 
 /** Answers the profile's path. `port` is for a registry that is filled and ended, on this network namespace's loopback. */
 export const prepareHarness = async (directory: string, target: HarnessTarget, port = 25_501): Promise<string> => {
   mkdirSync(directory, { recursive: true })
   if (!existsSync(`${directory}/registry`)) await fillRegistry(directory, port)
-  const profile = target === "containerd" ? containerdProfile(directory, "runc") : cricketProfile(directory, target)
+  const profiles = {
+    crun: () => cricketProfile(directory, "crun"),
+    runc: () => cricketProfile(directory, "runc"),
+    containerd: () => containerdProfile(directory, "runc"),
+    crio: () => crioProfile(directory, "crun")
+  }
+  const profile = profiles[target]()
   const path = `${directory}/${target}.json`
   writeFileSync(path, `${JSON.stringify(profile, null, 2)}\n`)
   return path

@@ -20,11 +20,16 @@ const kinds: ReadonlyArray<Kind> = [
   "files"
 ]
 
+export interface DaemonState {
+  /** Without those that it may keep for a while. */
+  readonly descriptors: number
+  readonly residentMiB: number
+}
+
 export interface HostState {
   /** Empty for kinds that the profile does not compare. */
   readonly lines: Readonly<Record<Kind, ReadonlyArray<string>>>
-  /** Undefined where the daemon's process is not known. */
-  readonly daemon: { readonly descriptors: number; readonly residentMiB: number } | undefined
+  readonly daemon: DaemonState | undefined
 }
 
 const pageBytes = 4096
@@ -169,14 +174,19 @@ const filesBelow: (
   return [...found.filter((one) => !isLasting(one.path)).map((one) => one.path), ...deeper.flat()]
 })
 
-const daemonState = Effect.fnUntraced(function* (target: Target) {
+const mostDescriptors = 1 << 20
+
+/** Undefined where the daemon's process is not known. */
+export const daemonState = Effect.fnUntraced(function* (target: Target) {
   const daemon = yield* target.daemon
   if (Option.isNone(daemon)) return undefined
   const files = yield* Files
   const { pid } = daemon.value
   const [, resident] = (yield* files.readText(`/proc/${pid}/statm`)).split(" ")
-  const descriptors = yield* files.readDirectory(`/proc/${pid}/fd`)
-  return { descriptors: descriptors.length, residentMiB: (Number(resident) * pageBytes) / (1 << 20) }
+  const isKept = matchesAny(target.profile.keptDescriptors)
+  const links = (yield* files.readKernelLinks(`/proc/${pid}/fd`, mostDescriptors)) ?? []
+  const descriptors = links.filter((link) => !isKept(link)).length
+  return { descriptors, residentMiB: (Number(resident) * pageBytes) / (1 << 20) }
 })
 
 export const readHostState = Effect.fn("readHostState")(function* (

@@ -1,7 +1,7 @@
 /** Holds what is seen against the rules, and counts: a known deviation is named and goes on, another one ends the run. */
 import { Effect } from "effect"
 import { Violation } from "./HarnessError.ts"
-import type { KnownDeviation } from "./Profile.ts"
+import type { Circumstance, KnownDeviation } from "./Profile.ts"
 
 export interface RuleCount {
   readonly held: number
@@ -11,6 +11,10 @@ export interface RuleCount {
 }
 
 export interface Judge {
+  /** A scenario begins: nothing has happened yet. */
+  readonly begin: () => void
+  /** From now on in this scenario. */
+  readonly happened: (circumstance: Circumstance) => void
   /** Counts the rule as held, or fails with its violation; true unless it is a known deviation. */
   readonly hold: (rule: string, holds: boolean, details: () => string) => Effect.Effect<boolean, Violation>
   /** Whether the violation would be a known deviation. */
@@ -33,8 +37,13 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation> | "all"): Judge =
     ...deviation,
     fits: (details: string) => deviation.matching === undefined || new RegExp(deviation.matching).test(details)
   }))
+  const circumstances = new Set<Circumstance>()
   const deviationOf = (rule: string, text: string): Pick<KnownDeviation, "reason"> | undefined =>
-    known === "all" ? { reason: "" } : deviations.find((one) => one.rule === rule && one.fits(text))
+    known === "all"
+      ? { reason: "" }
+      : deviations.find(
+          ({ rule: id, after, fits }) => id === rule && fits(text) && (after === undefined || circumstances.has(after))
+        )
   let broken = new Set<string>()
   const countOf = (rule: string): Counted => {
     const count = counted.get(rule) ?? { held: 0, violated: 0, known: new Map() }
@@ -42,6 +51,8 @@ export const makeJudge = (known: ReadonlyArray<KnownDeviation> | "all"): Judge =
     return count
   }
   return {
+    begin: () => circumstances.clear(),
+    happened: (circumstance) => void circumstances.add(circumstance),
     hold: (rule, holds, details) =>
       Effect.suspend(() => {
         const count = countOf(rule)

@@ -26,11 +26,17 @@ const List = (initial: ReadonlyArray<string> = []) =>
   Schema.Array(Schema.String).pipe(Schema.withDecodingDefaultKey(Effect.sync(() => initial)))
 const Command = Schema.NonEmptyArray(Text)
 
+/** What may have happened in a scenario: the daemon was ended in whatever way, it was killed, a client gave a request up. */
+export const Circumstance = Schema.Literals(["end", "kill", "cancel"])
+export type Circumstance = typeof Circumstance.Type
+
 /** A deviation from a rule that is known: it is counted and named in the report, and does not fail the run. */
 export const KnownDeviation = Schema.Struct({
   rule: Schema.String,
   /** A regular expression on the violation's text; every violation of the rule unless given. */
   matching: Schema.optionalKey(Text),
+  /** Known only in a scenario in which this has happened before. */
+  after: Schema.optionalKey(Circumstance),
   /** Why it is so; an issue's address serves well. */
   reason: Text
 })
@@ -70,6 +76,8 @@ export const Profile = Schema.Struct({
   lasting: List(),
   /** The same for places where something is mounted. */
   lastingMounts: List(),
+  /** Regular expressions on where descriptors of the daemon lead (/proc/PID/fd) that it may keep for a while. */
+  keptDescriptors: List(),
   /** A regular expression on names of links that are the target's, where it shares the host's network. */
   links: withDefault(Schema.String, "^(veth|cni)"),
   /** Kinds of things on the host that are compared. */
@@ -118,6 +126,7 @@ const problemsOf = (profile: Profile): ReadonlyArray<string> => [
   ...[
     ...profile.lasting,
     ...profile.lastingMounts,
+    ...profile.keptDescriptors,
     profile.links,
     ...profile.known.flatMap(({ matching }) => matching ?? [])
   ]

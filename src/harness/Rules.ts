@@ -75,7 +75,8 @@ const others = {
   "read.filter": "a filter by id, state or label gives what has it, and nothing else",
   "read.listed": "nothing is listed that nobody asked for",
   "read.stats": "statistics are of containers that run, and have times",
-  "read.pod-stats": "statistics of ready pods are there, are theirs, and have times; none are of removed pods",
+  "read.pod-stats":
+    "statistics of ready pods are there, are theirs, with times where a container runs; none are of removed pods",
   "read.metrics": "metrics are as their descriptors say",
   "read.whole": "what is listed while other requests are on their way is whole: id, metadata, labels, time, image",
   "read.status": "Status has RuntimeReady and NetworkReady, Version its four texts",

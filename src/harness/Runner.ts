@@ -83,6 +83,7 @@ export const makeRunner = Effect.fnUntraced(function* (
     steps: ReadonlyArray<Step>
   ): Effect.fn.Return<Result, TargetError | LinuxError, Services> {
     const session = yield* open
+    judge.begin()
     const execution = makeExecution()
     const prefix = (yield* Clock.currentTimeMillis).toString(36)
     const site: Site = { target: session.target, model: makeModel(prefix), judge, patient: options.patient === true }

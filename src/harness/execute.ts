@@ -231,8 +231,11 @@ const runStep = Effect.fnUntraced(function* (
   const fiber = yield* Effect.forkChild(Effect.forEach(twins, askOne, { concurrency: "unbounded" }), {
     startImmediately: true
   })
+  if (kind === "cancel") site.judge.happened("cancel")
   if (ends !== undefined) {
     yield* Effect.sleep(afterMs)
+    site.judge.happened("end")
+    if (ends === "kill") site.judge.happened("kill")
     ending = true
     execution.kills++
     yield* restart(site, ends)

@@ -15,6 +15,8 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni"],
     // Each daemon has one of its own of these two.
     lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/cricket/exec/exec-[0-9a-f]+$"],
+    // Read again and again; closed when nobody has read them for a minute.
+    keptDescriptors: ["^/sys/fs/cgroup/"],
     // The store binds it over itself before its first mount, as containers/storage does.
     lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },
@@ -27,6 +29,8 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     pidFile: "/var/run/crio/crio.pid",
     paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni", "/var/run/crio"],
     lasting: network,
+    // containers/storage binds it over itself before its first mount.
+    lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },
     images,
     capabilities: ["hostPorts", "memoryLimits", "reload"],
@@ -104,6 +108,73 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         matching: "in state exited",
         reason: "a short life is shown to have ended before it began"
       },
+      {
+        rule: "container.exit.reason",
+        matching: '255 and reason "Unknown"',
+        after: "end",
+        reason: "the exit code of a container that ended while no daemon was there is lost"
+      },
+      {
+        rule: "container.start.running",
+        matching: "already in starting state",
+        after: "cancel",
+        reason: "a StartContainer that its client has given up goes on, and another one is refused meanwhile"
+      },
+      {
+        rule: "container.state",
+        matching: "in state 3",
+        after: "kill",
+        reason: "a container whose creation or start a killed daemon has interrupted is in state UNKNOWN"
+      },
+      {
+        rule: "daemon.survive",
+        matching: "is exited; expected created .its pod is notReady",
+        after: "end",
+        reason: "a container that was never started, of a stopped pod, is EXITED after a restart"
+      },
+      {
+        rule: "pod.stop.concurrent",
+        matching: "unknown id.*NOT_FOUND",
+        reason: "StopPodSandbox of an id that is not known fails with NOT_FOUND (before 1.7)"
+      },
+      {
+        rule: "read.stats",
+        matching: "does not run and has statistics",
+        reason: "ListContainerStats lists containers that do not run"
+      },
+      {
+        rule: "read.pod-stats",
+        matching: "failed to decode",
+        reason: "PodSandboxStats fails for a pod with a container that has ended"
+      },
+      {
+        rule: "container.remove.idempotent",
+        matching: "still running, to stop first",
+        reason: "RemoveContainer fails for a container whose end was not noticed yet"
+      },
+      {
+        rule: "rpc.deadline",
+        matching: "ExecSync timeout with children",
+        reason:
+          "after its timeout ExecSync waits for output as long as a process that the command has left holds it open"
+      },
+      {
+        rule: "exec.timeout",
+        matching: "DEADLINE_EXCEEDED: Deadline exceeded",
+        reason:
+          "after its timeout ExecSync waits for output as long as a process that the command has left holds it open"
+      },
+      {
+        rule: "stream.abort-leaves-nothing",
+        matching: "Exec of a writer",
+        reason: "what a command writes is read no more once its client has gone: it waits for ever"
+      },
+      ...(["mounts", "namespaces", "links", "firewall", "cgroups", "processes", "files"] as const).map((kind) => ({
+        rule: `host.${kind}`,
+        matching: "^left:",
+        after: "kill",
+        reason: "a pod that a killed daemon had begun keeps its name, and nobody can see or remove what it has"
+      })),
       { rule: "host.files", matching: "/run/containerd/s/", reason: "sockets of shims that were killed stay" }
     ]
   }

@@ -273,7 +273,8 @@ export const observe = Effect.fn("observe")(function* (site: Site): Effect.fn.Re
     const agreed = yield* judge.hold(
       allowed.has(state) ? "container.state" : container.because,
       allowed.has(state),
-      () => `${nameOf(container)} is ${state}; expected ${[...allowed].join(" or ")}`
+      () =>
+        `${nameOf(container)} is ${state}; expected ${[...allowed].join(" or ")} (its pod is ${[...container.pod.states].join(" or ")})`
     )
     narrow(container, state)
     if (state === "absent") continue

@@ -78,6 +78,7 @@ const create: Operation = {
           const same = containerId !== "" && (container.id === "" || container.id === containerId)
           yield* judge.hold(rule, same, () => `two answers for ${name}: ${container.id} and ${containerId}`)
           container.id = containerId
+          container.inFlux = false
           if (!contended) container.because = "container.create.created"
           return
         }

@@ -51,6 +51,7 @@ const prepareRun = (site: Site, pod: PodModel): Prepared => {
         () => `two answers for ${nameOf(pod)}: ${pod.id} and ${podSandboxId}`
       )
       pod.id = podSandboxId
+      pod.inFlux = false
     })
   }
 }

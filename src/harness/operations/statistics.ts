@@ -171,9 +171,12 @@ const podStats: Operation = {
           readonly all: ListPodSandboxStatsResponse
         }>(outcome)
         const { attributes, linux } = one.stats ?? {}
+        // Where nothing runs there may be nothing to measure.
+        const runs = runningContainers(model).some((container) => container.pod === pod)
+        const hasTime = !runs || (linux?.cpu?.timestamp ?? 0n) > 0n
         yield* judge.hold(
           "read.pod-stats",
-          attributes?.id === pod.id && attributes.metadata?.uid === pod.key && (linux?.cpu?.timestamp ?? 0n) > 0n,
+          attributes?.id === pod.id && attributes.metadata?.uid === pod.key && hasTime,
           () => `${label}: it is of ${attributes?.id}, of time ${linux?.cpu?.timestamp}`
         )
         const listed = all.stats.flatMap((stats) => stats.attributes?.id ?? [])

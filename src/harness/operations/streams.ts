@@ -1,7 +1,7 @@
 /** Exec as a client sees it that opens the address: output, status, stdin, and what is left when it goes away. */
 import * as fc from "fast-check"
-import { Effect, Option } from "effect"
-import { Files } from "../../linux/Files.ts"
+import { Effect } from "effect"
+import { daemonState } from "../HostState.ts"
 import { eventually } from "../internal/eventually.ts"
 import { commandLine, processesOfContainer } from "../internal/ownProcesses.ts"
 import { nameOf } from "../internal/requests.ts"
@@ -211,12 +211,7 @@ const halfClose: Operation = {
   }
 }
 
-/** Descriptors of the daemon; undefined where its process is not known. */
-const descriptorsOf = Effect.fnUntraced(function* (target: Target) {
-  const daemon = yield* target.daemon
-  if (Option.isNone(daemon)) return undefined
-  return (yield* (yield* Files).readDirectory(`/proc/${daemon.value.pid}/fd`)).length
-})
+const descriptorsOf = (target: Target) => Effect.map(daemonState(target), (state) => state?.descriptors)
 
 /** Descriptors that a daemon may open meanwhile for something else. */
 const otherDescriptors = 2

@@ -18,7 +18,12 @@ let profiles: Readonly<Record<HarnessTarget, string>>
 
 beforeAll(async () => {
   const prepare = (target: HarnessTarget) => prepareHarness(directory, target, 25_503)
-  profiles = { crun: await prepare("crun"), runc: await prepare("runc"), containerd: await prepare("containerd") }
+  profiles = {
+    crun: await prepare("crun"),
+    runc: await prepare("runc"),
+    containerd: await prepare("containerd"),
+    crio: await prepare("crio")
+  }
 }, 120_000)
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
