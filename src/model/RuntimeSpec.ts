@@ -15,7 +15,8 @@ export const Process = Schema.Struct({
   user: Schema.Struct({
     uid: Schema.Int,
     gid: Schema.Int,
-    additionalGids: Schema.Array(Schema.Int)
+    additionalGids: Schema.Array(Schema.Int),
+    umask: Schema.optionalKey(Schema.Int)
   }),
   args: texts,
   /** "NAME=value". */

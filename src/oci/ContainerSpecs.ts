@@ -20,12 +20,14 @@ import type { ImageDefaults, NamespaceChoices, SpecSettings } from "./spec/input
 import { bind } from "./spec/mounts.ts"
 import { namespaceChoices, type PodNamespaces } from "./spec/namespaces.ts"
 import { pauseSpec } from "./spec/pauseSpec.ts"
+import { annotatedDevices, annotatedUmask } from "./spec/podAnnotations.ts"
 import { type ContainerUser, resolveUser } from "./spec/user.ts"
 import { checkUserMapped } from "./spec/userNamespace.ts"
 
 /** Options of the configuration, keys of [crio.runtime] and [crio.image]; `Settings` fits. */
 export interface ContainerSpecSettings extends SpecSettings, MountSettings {
   readonly additional_devices: ReadonlyArray<string>
+  readonly allowed_devices: ReadonlyArray<string>
   /** Searched for CDI specifications; the later counts more. */
   readonly cdi_spec_dirs: ReadonlyArray<string>
   /** Directories of OCI hook definitions. */
@@ -65,6 +67,8 @@ export interface ContainerSpecRequest extends SpecTarget {
   readonly volumeDirectory: string
   /** Where the images of image mounts are mounted on the host, by container_path. */
   readonly imageSources?: ReadonlyMap<string, string>
+  /** Of the pod sandbox: some ask for what the CRI has no field for. */
+  readonly podAnnotations?: Readonly<Record<string, string>>
 }
 
 export interface PauseSpecRequest extends SpecTarget {
@@ -123,6 +127,8 @@ export class ContainerSpecs extends Context.Service<
           const namespaces = yield* orFail(id, namespaceChoices(security?.namespaceOptions, request.namespaces))
           const user = yield* resolveUser(id, rootfs, security, image.User)
           yield* orFail(id, checkUserMapped(user, namespaces.user))
+          const pod = { annotations: request.podAnnotations ?? {}, allowed: handler.options.allowed_annotations }
+          const umask = yield* orFail(id, annotatedUmask(pod))
 
           const requested = yield* resolveRequestedMounts(
             {
@@ -155,6 +161,8 @@ export class ContainerSpecs extends Context.Service<
             containerId: id,
             requested: config.devices,
             additional: settings.additional_devices,
+            annotated: annotatedDevices(pod),
+            allowed: settings.allowed_devices,
             allOfHost: privileged && !handler.options.privileged_without_host_devices,
             owner: settings.device_ownership_from_security_context ? { uid: user.uid, gid: user.gid } : undefined,
             inUserNamespace: namespaces.user !== undefined
@@ -191,6 +199,7 @@ export class ContainerSpecs extends Context.Service<
               hostname: request.hostname,
               namespaces,
               user,
+              umask,
               capabilities: granted,
               mounts: [...volumes, ...podMounts, ...deviceMounts, ...requested],
               sharedMemory: request.podFiles.sharedMemory,

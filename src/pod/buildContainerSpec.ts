@@ -71,6 +71,7 @@ export const buildContainerSpec = Effect.fn("buildContainerSpec")(function* (
       sharedMemory: pod.namespaces.ipc === "pod" ? `${directory}/shm` : "/dev/shm"
     },
     imageSources,
+    podAnnotations: pod.annotations,
     volumeDirectory: `${store.directory(record.id)}/volumes`
   })
   return { spec, user: { uid: user.uid, gid: user.gid, groups: user.additionalGids } }

@@ -8,9 +8,6 @@ import { makeSearchable } from "../linux/searchable.ts"
 import { podDirectory, type PodPlan } from "./podPlan.ts"
 import { PodSettings } from "./PodSettings.ts"
 
-/** Bytes of the pod's shared memory, CRI-O's and containerd's default. */
-const shmSize = 64 << 20
-
 /** resolv.conf(5): what the request says; without a request the host's own file is used. */
 export const resolvConf = (dns: DNSConfig): string =>
   [
@@ -23,7 +20,7 @@ export const resolvConf = (dns: DNSConfig): string =>
 
 const isEmpty = (dns: DNSConfig) => dns.servers.length + dns.searches.length + dns.options.length === 0
 
-export const writePodFiles = Effect.fn("writePodFiles")(function* ({ record: pod, config }: PodPlan) {
+export const writePodFiles = Effect.fn("writePodFiles")(function* ({ record: pod, config, shmSize }: PodPlan) {
   const files = yield* Files
   const mounts = yield* Mounts
   const { runDirectory } = yield* PodSettings

@@ -6,6 +6,7 @@ import type { UserNamespace } from "../linux/IdMapping.ts"
 import type { PinnedKind } from "../linux/Namespaces.ts"
 import { generateId } from "../model/Id.ts"
 import type { RuntimeHandler } from "../oci/RuntimeHandlers.ts"
+import { annotatedShmSize } from "../oci/spec/podAnnotations.ts"
 import { podSysctls, type Sysctl } from "../oci/spec/sysctls.ts"
 import { checkNodeNamespaces, requestedUserNamespace } from "../oci/spec/userNamespace.ts"
 import type { Fault } from "../oci/spec/fault.ts"
@@ -20,7 +21,12 @@ export interface PodPlan {
   readonly config: PodSandboxConfig
   readonly handler: RuntimeHandler
   readonly sysctls: ReadonlyArray<Sysctl>
+  /** Bytes of the pod's shared memory. */
+  readonly shmSize: number
 }
+
+/** Bytes, CRI-O's and containerd's default. */
+const defaultShmSize = 64 << 20
 
 const userPin = (directory: string, podId: string) => `${directory}/userns/${podId}`
 
@@ -161,6 +167,8 @@ export const planPod = Effect.fn("planPod")(function* (
     hostIpc: namespaces.ipc === "node"
   })
   if (Result.isFailure(sysctls)) return yield* invalid(sysctls.failure.field, sysctls.failure.reason)
+  const asked = { annotations: config.annotations, allowed: handler.options.allowed_annotations }
+  const shmSize = (yield* orInvalid(annotatedShmSize(asked))) ?? defaultShmSize
 
   const pins = podNamespaces(settings.namespacesDirectory, { id, namespaces })
   const directory = podDirectory(settings.runDirectory, id)
@@ -235,5 +243,5 @@ export const planPod = Effect.fn("planPod")(function* (
       ...shared
     ]
   }
-  return { record, config, handler, sysctls: sysctls.success } satisfies PodPlan
+  return { record, config, handler, sysctls: sysctls.success, shmSize } satisfies PodPlan
 })

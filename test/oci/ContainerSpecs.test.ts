@@ -319,6 +319,32 @@ describe("devices", () => {
       assert.match(yield* messageOf({ host: { files: files() }, config: refused }), /\/plain is neither a device/)
     })
   )
+  it.effect("by the pod's annotation, where handler and allowed_devices let it", () =>
+    Effect.gen(function* () {
+      const host = { files: files() }
+      const allowing = (...names: ReadonlyArray<string>) => ({
+        ...handler,
+        options: { ...handler.options, allowed_annotations: names }
+      })
+      const open = { handler: allowing("devices.crio.io"), settings: { allowed_devices: ["/dev/null"] } }
+      const paths = (given: Given) =>
+        Effect.map(make({ host, ...given }), ({ spec }) => spec.linux.devices.map(({ path }) => path))
+      const podAnnotations = { "devices.crio.io": "/dev/null, /dev/null:/dev/other:r" }
+      assert.deepStrictEqual(yield* paths({ ...open, podAnnotations }), ["/dev/null", "/dev/other"])
+      const before = { "io.kubernetes.cri-o.Devices": "/dev/null" }
+      assert.deepStrictEqual(yield* paths({ ...open, podAnnotations: before }), ["/dev/null"])
+      assert.deepStrictEqual(yield* paths({ ...open, handler, podAnnotations }), [])
+      const container = config({ annotations: podAnnotations })
+      assert.deepStrictEqual(yield* paths({ ...open, config: container }), [], "a container's own says nothing")
+      const other = { host, ...open, podAnnotations: { "devices.crio.io": "/dev/dri/card0" } }
+      assert.match(
+        yield* messageOf(other),
+        /annotation devices.crio.io: \/dev\/dri\/card0 is not one of allowed_devices/
+      )
+      const wrong = { host, ...open, podAnnotations: { "devices.crio.io": "null" } }
+      assert.match(yield* messageOf(wrong), /annotation devices.crio.io: "null" is not host:container:permissions/)
+    })
+  )
 })
 
 describe("confinement", () => {

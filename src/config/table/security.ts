@@ -121,7 +121,7 @@ export const security = {
     doc: "Devices that a pod may ask for by annotation.",
     flags: ["allowed-devices"],
     env: "CONTAINER_ALLOWED_DEVICES",
-    built: false
+    built: true
   }),
   additional_devices: option(list(device, device.expected), {
     default: [],

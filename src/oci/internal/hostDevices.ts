@@ -7,6 +7,7 @@ import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
 import type { Device, DeviceRule, Mount } from "../../model/RuntimeSpec.ts"
 import { SpecHostError } from "../OciError.ts"
 import {
+  annotatedDevice,
   configuredDevice,
   criDevice,
   deviceNode,
@@ -23,6 +24,10 @@ export interface DeviceInput {
   readonly requested: ReadonlyArray<CriDevice>
   /** additional_devices of the configuration. */
   readonly additional: ReadonlyArray<string>
+  /** Of the pod's annotation. */
+  readonly annotated: ReadonlyArray<string>
+  /** allowed_devices of the configuration: what annotations may name. */
+  readonly allowed: ReadonlyArray<string>
   /** Privileged: every device of the host. */
   readonly allOfHost: boolean
   /** Set when devices belong to the container's user (device_ownership_from_security_context). */
@@ -96,7 +101,11 @@ export const resolveDevices = Effect.fnUntraced(function* (input: DeviceInput) {
   const { containerId, owner } = input
   const requests = yield* orFail(
     containerId,
-    Result.all([...input.additional.map(configuredDevice), ...input.requested.map(criDevice)])
+    Result.all([
+      ...input.additional.map((text) => configuredDevice(text)),
+      ...input.annotated.map(annotatedDevice(input.allowed)),
+      ...input.requested.map(criDevice)
+    ])
   )
   const host = input.allOfHost
     ? yield* Effect.mapError(

@@ -26,7 +26,7 @@ const effective: ReadonlyArray<string> = [
 /** Names by which hooks and monitors read a container's identity: only Cricket sets them. */
 const reserved: ReadonlyArray<string> = ["io.kubernetes.cri-o.", "io.container.manager"]
 
-const isAllowed = (name: string, allowed: ReadonlyArray<string>) =>
+export const isAllowed = (name: string, allowed: ReadonlyArray<string>) =>
   allowed.some((entry) =>
     entry.endsWith("*")
       ? name.startsWith(entry.slice(0, -1))

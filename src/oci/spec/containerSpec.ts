@@ -51,7 +51,12 @@ export const containerSpec = (input: ContainerSpecInput): Result.Result<RuntimeS
       ociVersion: "1.0.2",
       process: {
         terminal: config.tty,
-        user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+        user: {
+          uid: user.uid,
+          gid: user.gid,
+          additionalGids: user.additionalGids,
+          ...(input.umask === undefined ? {} : { umask: input.umask })
+        },
         args,
         env,
         cwd,

@@ -5,6 +5,7 @@ import type { Device as CriDevice } from "../../gen/runtime/v1/api.ts"
 import type { FileStat } from "../../linux/Files.ts"
 import type { Device, DeviceRule } from "../../model/RuntimeSpec.ts"
 import { type Fault, invalid } from "./fault.ts"
+import { fieldOf } from "./podAnnotations.ts"
 
 export interface DeviceRequest {
   readonly hostPath: string
@@ -25,15 +26,25 @@ export const criDevice = (device: CriDevice): Result.Result<DeviceRequest, Fault
   return Result.succeed({ hostPath, containerPath, permissions })
 }
 
-/** additional_devices of the configuration: "host[:container][:permissions]". */
-export const configuredDevice = (text: string): Result.Result<DeviceRequest, Fault> => {
+/** "host[:container][:permissions]", of additional_devices in the configuration unless told. */
+export const configuredDevice = (text: string, field = "additional_devices"): Result.Result<DeviceRequest, Fault> => {
   const [hostPath = "", second, third] = text.split(":")
   const permissions = third ?? (second !== undefined && isPermissions(second) ? second : "rwm")
   const containerPath = second !== undefined && second.startsWith("/") ? second : hostPath
   return hostPath.startsWith("/") && isPermissions(permissions)
     ? Result.succeed({ hostPath, containerPath, permissions })
-    : invalid("additional_devices", `${JSON.stringify(text)} is not host:container:permissions`)
+    : invalid(field, `${JSON.stringify(text)} is not host:container:permissions`)
 }
+
+/** By a pod's annotation: only what allowed_devices of the configuration lists. */
+export const annotatedDevice =
+  (allowed: ReadonlyArray<string>) =>
+  (text: string): Result.Result<DeviceRequest, Fault> =>
+    Result.flatMap(configuredDevice(text, fieldOf("devices")), (device) =>
+      allowed.includes(device.hostPath)
+        ? Result.succeed(device)
+        : invalid(fieldOf("devices"), `${device.hostPath} is not one of allowed_devices: ${allowed.join(", ")}`)
+    )
 
 /** The kernel's dev_t as libc spreads it over 64 bits (makedev(3)). */
 const deviceNumbers = (dev: number): { readonly major: number; readonly minor: number } => {

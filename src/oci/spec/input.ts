@@ -52,6 +52,8 @@ export interface ContainerSpecInput {
   readonly hostname: string
   readonly namespaces: NamespaceChoices
   readonly user: ContainerUser
+  /** undefined leaves it to the runtime. */
+  readonly umask?: number | undefined
   /** As `capabilities` grants them: seccomp depends on them too. */
   readonly capabilities: Capabilities
   /** Over the default mounts, by destination. */

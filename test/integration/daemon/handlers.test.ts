@@ -28,7 +28,7 @@ no_sync_log = true
 privileged_without_host_devices = true
 container_min_memory = "96MiB"
 default_annotations = { "example.com/given" = "by the handler", "example.com/own" = "by the handler" }
-allowed_annotations = ["run.oci.handler", "org.systemd.property."]
+allowed_annotations = ["run.oci.handler", "org.systemd.property.", "shm-size.crio.io", "umask.crio.io", "devices.crio.io"]
 seccomp_profile = "${noMkdir}"
 [crio.runtime.runtimes.heir]
 inherit_default_runtime = true
@@ -65,11 +65,12 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 }, 60_000)
 
-const runPod = async (runtimeHandler: string, privileged = false) => {
+const runPod = async (runtimeHandler: string, privileged = false, annotations: Record<string, string> = {}) => {
   const metadata = { name: "handlers", namespace: "default", uid: `uid-${pods++}`, attempt: 0 }
   const config = {
     metadata,
     logDirectory: `${directory}/logs`,
+    annotations,
     linux: { securityContext: { namespaceOptions, privileged } }
   }
   mkdirSync(`${directory}/logs`, { recursive: true })
@@ -182,6 +183,31 @@ describe("options of a runtime handler", () => {
     for (const name of ["example.com/given", "run.oci.handler", "org.systemd.property.TimeoutStopUSec"]) {
       expect(ordinary).not.toHaveProperty([name])
     }
+  }, 30_000)
+
+  it("allowed_annotations let a pod have devices, a umask and shared memory as it asks", async () => {
+    const annotations = {
+      "devices.crio.io": "/dev/fuse:/dev/of-the-pod:r",
+      "umask.crio.io": "0027",
+      "io.kubernetes.cri-o.ShmSize": "96Mi"
+    }
+    const look = "stat -c %t:%T /dev/of-the-pod || echo none; umask; df -m /dev/shm | tail -1 | awk '{ print $2 }'"
+    const inPod = async (handler: string) => {
+      const containerId = await create(await runPod(handler, false, annotations))
+      await daemon.client.startContainer({ containerId })
+      return (await run(containerId, `(${look})`)).split("\n").slice(-3)
+    }
+    expect(await inPod("special")).toEqual(["a:e5", "0027", "96"])
+    // What the built-in handler of crun lets in is devices alone.
+    expect(await inPod("")).toEqual(["a:e5", "0022", "64"])
+    expect(await inPod("runc")).toEqual(["none", "0022", "64"])
+    expect(await refusal(runPod("special", false, { "shm-size.crio.io": "much" }))).toMatch(
+      /^INVALID_ARGUMENT .*annotation shm-size\.crio\.io: "much" is not a size/
+    )
+    const pod = await runPod("special", false, { "devices.crio.io": "/dev/kmsg" })
+    expect(await refusal(create(pod))).toMatch(
+      /^INVALID_ARGUMENT .*\/dev\/kmsg is not one of allowed_devices: \/dev\/fuse/
+    )
   }, 30_000)
 
   it("seccomp_profile is what RuntimeDefault stands for", async () => {
