@@ -62,6 +62,7 @@ export const fakeLinux = (host: FakeHost) => {
     readInRoot: (root, path) => Effect.map(read(root + path), (text) => Buffer.from(text)),
     stat: (path) => Effect.map(find("stat", path), statOf),
     lstat: (path) => Effect.map(find("lstat", path), statOf),
+    attendFifo: (path) => Effect.asVoid(find("open", path)),
     realPath: (path) => Effect.map(find("realpath", path), (file) => (typeof file === "object" && file.target) || path),
     readDirectory: (path) =>
       Effect.sync(() =>
