@@ -32,6 +32,8 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
       opened = await openSite(runtime, network)
     })
     afterAll(async () => {
+      // Only when the last test has not done it: what failed has left pods.
+      await opened?.crictl.run("rmp", "--force", "--all")
       await opened?.close()
     })
 

@@ -186,13 +186,15 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
   /** What the daemon's log says of a request that failed is worth reading. */
   const log = () => readFileSync(`${place.directory}/cricket.log`, "utf8")
 
+  const leases = `${place.directory}/leases`
   /** What is left of pods once the daemon has ended: the state of the store and of the network. */
   const leftOver = () => [
     ...readdirSync(`${place.root}/overlay-containers`).filter((name) => /^[0-9a-f]{64}$/.test(name)),
     ...readdirSync(`${directory}/var-lib-cni`).flatMap((name) =>
       readdirSync(`${directory}/var-lib-cni/${name}`).map((entry) => `/var/lib/cni/${name}/${entry}`)
     ),
-    ...readdirSync(`${place.directory}/leases`, { recursive: true, encoding: "utf8" }).filter((name) =>
+    // The plugin makes it with its first lease.
+    ...(existsSync(leases) ? readdirSync(leases, { recursive: true, encoding: "utf8" }) : []).filter((name) =>
       /\d+\.\d+\.\d+\.\d+$/.test(name)
     ),
     ...["netns", "utsns", "ipcns", "userns"].flatMap((kind) => {
