@@ -83,8 +83,8 @@ const hostPorts = (mappings: ReadonlyArray<PortMapping>): NetworkAttachment["por
       hostIp
     }))
 
-/** RFC 1123: what sethostname(2) takes and resolvers accept. */
-const isHostname = (text: string) => text.length <= 63 && /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)
+/** RFC 1123, as long as the kernel takes (sethostname(2)): with setHostnameAsFQDN kubelet sends up to 64 characters. */
+const isHostname = (text: string) => text.length <= 64 && /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)
 
 const validMetadata = Effect.fnUntraced(function* (config: PodSandboxConfig) {
   const { metadata } = config

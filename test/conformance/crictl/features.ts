@@ -292,9 +292,14 @@ devices:
       )
       const options = await running("options-only", {}, { dns_config: { options: ["ndots:2", "edns0"] } })
       assert.strictEqual(await crictl.exec(options.containerId, "cat /etc/resolv.conf"), "options ndots:2 edns0")
+      const longest = `${"a".repeat(40)}.${"b".repeat(19)}.com`
+      const long = await running("long", {}, { hostname: longest })
+      assert.strictEqual(longest.length, 64)
+      assert.strictEqual(await crictl.exec(long.containerId, "hostname"), longest)
+      assert.match(await crictl.runpFails(pod("longer", { hostname: `a${longest}` })), /InvalidArgument.*hostname/)
       const smuggled = pod("smuggled", { dns_config: { searches: ["a\nnameserver 6.6.6.6"] } })
       assert.match(await crictl.runpFails(smuggled), /InvalidArgument.*dns_config\.searches/)
-      await crictl.ok("rmp", "--force", own.podId, shared.podId, options.podId)
+      await crictl.ok("rmp", "--force", own.podId, shared.podId, options.podId, long.podId)
     })
 
     it("an image of 127 layers runs, and is read as a volume", async () => {
