@@ -4,6 +4,8 @@ import { InvalidInput } from "./HarnessError.ts"
 import type { RuleCount } from "./Judge.ts"
 import { allRules } from "./Rules.ts"
 
+const DaemonState = Schema.Struct({ descriptors: Schema.Finite, residentMiB: Schema.Finite })
+
 const Known = Schema.Struct({ reason: Schema.String, count: Schema.Int, example: Schema.String })
 
 export const Report = Schema.Struct({
@@ -19,6 +21,8 @@ export const Report = Schema.Struct({
   /** Ends of the daemon, by SIGKILL or SIGTERM. */
   kills: Schema.Int,
   seconds: Schema.Finite,
+  /** The daemon's descriptors and memory (MiB): after the first pod, and after the last scenario. */
+  daemon: Schema.optionalKey(Schema.Struct({ before: DaemonState, after: DaemonState })),
   /** RPCs that the target does not implement, of those that the harness would use. */
   unimplemented: Schema.Array(Schema.String),
   rules: Schema.Record(
@@ -61,6 +65,13 @@ export const verdicts = (report: Report) =>
 
 const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll(/\s+/g, " ")
 
+const daemonText = ({ daemon }: Report): string => {
+  if (daemon === undefined) return ""
+  const { before, after } = daemon
+  const memory = (state: typeof before) => `${Math.round(state.residentMiB)} MiB`
+  return `The daemon had ${before.descriptors} descriptors and ${memory(before)} after its first pod, ${after.descriptors} and ${memory(after)} after the last scenario.\n`
+}
+
 export const toMarkdown = (report: Report): string => {
   const rows = verdicts(report).map(({ id, title, count, verdict }) => {
     const times = count === undefined ? "" : String(count.held)
@@ -74,7 +85,7 @@ export const toMarkdown = (report: Report): string => {
   return `# ${report.target}, profile ${report.profile}
 
 ${report.commands} commands in ${report.runs} scenarios, ${report.kills} ends of the daemon, seed ${report.seed}, ${Math.round(report.seconds)} s.
-${report.unimplemented.length === 0 ? "" : `\nNot implemented: ${report.unimplemented.join(", ")}.\n`}
+${daemonText(report)}${report.unimplemented.length === 0 ? "" : `\nNot implemented: ${report.unimplemented.join(", ")}.\n`}
 ${failures.length === 0 ? "No violation." : `Violations:\n\n${failures.join("\n")}`}
 
 | rule | | verdict | held | known deviations |
@@ -131,5 +142,5 @@ export const toSummary = (report: Report): string => {
   )
   return `${report.target}: ${report.commands} commands in ${report.runs} scenarios, ${report.kills} ends of the daemon, ${Math.round(report.seconds)} s
 ${number("held")} rules held, ${number("deviates")} with known deviations, ${number("violated")} violated, ${number("not seen")} not seen
-${deviations.join("")}${failures.join("")}`
+${daemonText(report)}${deviations.join("")}${failures.join("")}`
 }

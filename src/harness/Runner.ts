@@ -3,6 +3,7 @@ import { Clock, Effect, Exit, Option, Scope } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { TargetError, Violation } from "./HarnessError.ts"
 import { type Entry, execute, type Execution, makeExecution } from "./execute.ts"
+import type { DaemonState } from "./HostState.ts"
 import { nameOf } from "./internal/requests.ts"
 import { type Judge, makeJudge } from "./Judge.ts"
 import { makeModel } from "./Model.ts"
@@ -44,6 +45,8 @@ export interface Runner {
   readonly run: (steps: ReadonlyArray<Step>) => Effect.Effect<Result, TargetError | LinuxError, Services>
   /** Opens the target if it is not open: so that its failure is its own. */
   readonly open: Effect.Effect<Session, TargetError | LinuxError, Services>
+  /** The daemon's resources before and after the scenarios on the target that is open, or was open last. */
+  readonly daemon: () => { readonly before: DaemonState; readonly after: DaemonState } | undefined
   /** Ends the target; the next scenario begins with a new one. */
   readonly close: Effect.Effect<void>
 }
@@ -56,6 +59,7 @@ export const makeRunner = Effect.fnUntraced(function* (
   const judge = options.judge ?? makeJudge(options.profile.known)
   let opened: { readonly session: Session; readonly scope: Scope.Closeable } | undefined
   let count = 0
+  let last: Session | undefined
 
   const close = Effect.suspend(() => {
     const { scope } = opened ?? {}
@@ -76,6 +80,7 @@ export const makeRunner = Effect.fnUntraced(function* (
       Effect.onError(() => Scope.close(scope, Exit.void))
     )
     opened = { session, scope }
+    last = session
     return session
   })
 
@@ -106,7 +111,11 @@ export const makeRunner = Effect.fnUntraced(function* (
     return { steps, ...execution, names, violation, daemonLog }
   })
 
-  return { judge, run, open, close }
+  const daemon = () => {
+    const [before, after] = [last?.baseline.daemon, last?.daemon]
+    return before === undefined || after === undefined ? undefined : { before, after }
+  }
+  return { judge, run, open, daemon, close }
 })
 
 export interface ShrinkOptions {

@@ -20,7 +20,9 @@ import { openTarget, type Target, type TargetOptions } from "./Target.ts"
 export interface Session {
   readonly target: Target
   /** After the first pod: what a network and its plugins keep belongs to it. */
-  baseline: HostState
+  readonly baseline: HostState
+  /** Differences that are known and were found before: not found again after each of the next scenarios. */
+  readonly left: Set<string>
   /** The daemon after the last scenario. */
   daemon: HostState["daemon"]
 }
@@ -89,7 +91,7 @@ export const openSession = Effect.fn("openSession")(function* (
   const read = Effect.andThen(removePodCgroups(target), readHostState(target))
   const isQuiet = (state: HostState) => state.lines.processes.length === 0 && state.lines.cgroups.length === 0
   const baseline = yield* eventually(target.profile.limits.settle, read, isQuiet)
-  return { target, baseline, daemon: baseline.daemon }
+  return { target, baseline, left: new Set(), daemon: baseline.daemon }
 })
 
 /** What ends by itself has ended by now. */
@@ -201,9 +203,10 @@ export const finish = Effect.fn("finish")(function* (
   }
   const unknown = (found: ReadonlyArray<Difference>) =>
     found.filter(({ kind, text }) => !judge.knows(`host.${kind}`, text))
+  const keyOf = ({ kind, text }: Difference) => `${kind} ${text}`
   const look = Effect.map(readHostState(target), (now) => ({
     now,
-    found: differences(baseline, now, target.profile.limits)
+    found: differences(baseline, now, target.profile.limits).filter((one) => !session.left.has(keyOf(one)))
   }))
   const { now, found } = yield* eventually(
     target.profile.limits.settle,
@@ -211,8 +214,7 @@ export const finish = Effect.fn("finish")(function* (
     ({ found }) => unknown(found).length === 0
   )
   yield* holdHost(judge, target.profile.compared, now, found)
-  // What is known to be left is left once, and not found again after each of the next scenarios.
-  if (found.length > 0) session.baseline = { ...now, daemon: baseline.daemon }
+  for (const one of found) session.left.add(keyOf(one))
   session.daemon = now.daemon
   yield* removePodCgroups(target)
   yield* removeLogs(site)

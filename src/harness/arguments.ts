@@ -20,6 +20,7 @@ Flags of run, and of diff:
   --time T          no scenario begins after this time (90s, 10m, 2h); default 10m
   --length N        steps of a scenario at most; default 30
   --only A,B        groups (pods, containers, processes, exec, logs, images, reads, streams) or operations
+  --keep-daemon     never end the daemon, to see whether it grows
   --first DIR|FILE  scenarios to run before the random ones
   --out DIR         for the report and the violations; default ./harness-report
   --keep-going N    violations after which the run ends; default 3
@@ -46,6 +47,7 @@ export interface RunArguments {
   readonly attempts: number
   readonly repeat: number
   readonly json: boolean
+  readonly keepsDaemon: boolean
 }
 
 export type HarnessCommand =
@@ -78,7 +80,7 @@ const valued = [
   "attempts",
   "repeat"
 ] as const
-const switches = ["json", "original", "help"] as const
+const switches = ["json", "original", "keep-daemon", "help"] as const
 
 type Flag = (typeof valued)[number] | (typeof switches)[number]
 
@@ -89,7 +91,7 @@ const flagsOf: Readonly<Record<string, ReadonlyArray<Flag>>> = {
   report: []
 }
 const switchesOf: Readonly<Record<string, ReadonlyArray<Flag>>> = {
-  run: ["json"],
+  run: ["json", "keep-daemon"],
   diff: ["json"],
   replay: ["original"]
 }
@@ -160,7 +162,8 @@ export const parseHarnessArguments = (argv: ReadonlyArray<string>): Result.Resul
     maxFailures: number("keep-going", 3, 1),
     attempts: number("attempts", 60, 0),
     repeat: number("repeat", 1, 1),
-    json: values.has("json")
+    json: values.has("json"),
+    keepsDaemon: values.has("keep-daemon")
   }
   const against = values.get("against")
   if (command === "diff" && against === undefined) problems.push("diff needs --against")

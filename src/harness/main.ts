@@ -92,6 +92,7 @@ const runCommand = Effect.fnUntraced(function* (command: RunArguments, environme
     limitMs: command.limitMs,
     length: command.length,
     maxFailures: command.maxFailures,
+    keepsDaemon: command.keepsDaemon,
     shrink: { attempts: command.attempts, repeat: command.repeat, limitMs: command.limitMs },
     output: command.out,
     directory,

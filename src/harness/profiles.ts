@@ -165,6 +165,10 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
           "after its timeout ExecSync waits for output as long as a process that the command has left holds it open"
       },
       {
+        rule: "exec.timeout.processes",
+        reason: "at its timeout ExecSync kills the command, and not what it has started"
+      },
+      {
         rule: "stream.abort-leaves-nothing",
         matching: "Exec of a writer",
         reason: "what a command writes is read no more once its client has gone: it waits for ever"

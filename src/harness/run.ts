@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly limitMs: number
   /** Steps of a scenario at most. */
   readonly length: number
+  /** No scenario ends the daemon: whether it grows with the time shows only where it lives on. */
+  readonly keepsDaemon: boolean
   /** Violations after which the run ends. */
   readonly maxFailures: number
   readonly shrink: ShrinkOptions
@@ -76,7 +78,7 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
   const unimplemented = [
     ...new Set(options.operations.flatMap(({ needs = [] }) => needs).filter((rpc) => !target.implements(rpc)))
   ]
-  const draw = { operations: chosen, length: options.length, canKill: target.canKill }
+  const draw = { operations: chosen, length: options.length, canKill: target.canKill && !options.keepsDaemon }
   const tally: Tally = { runs: 0, commands: 0, kills: 0, operations: {}, failures: [] }
 
   const fail = Effect.fnUntraced(function* (seed: number, first: Result) {
@@ -132,6 +134,7 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
     yield* one(seed, drawScenario(seed, draw))
   }
   yield* runner.close
+  const daemon = runner.daemon()
   const report: Report = {
     version: 1,
     profile: profile.name,
@@ -141,6 +144,7 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
     commands: tally.commands,
     operations: tally.operations,
     kills: tally.kills,
+    ...(daemon === undefined ? {} : { daemon }),
     seconds: ((yield* Clock.currentTimeMillis) - begun) / 1000,
     unimplemented,
     rules: rulesOf(runner.judge.counts()),

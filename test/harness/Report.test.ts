@@ -207,7 +207,9 @@ describe("the command line", () => {
   }
 
   it("of run has defaults, and flags before and after", () => {
-    const command = Result.getOrThrow(parse("--seed=7 run --profile containerd --only exec,Stop --time 90s"))
+    const command = Result.getOrThrow(
+      parse("--seed=7 run --keep-daemon --profile containerd --only exec,Stop --time 90s")
+    )
     assert.deepInclude(command, {
       _tag: "Run",
       profile: "containerd",
@@ -215,7 +217,8 @@ describe("the command line", () => {
       runs: 1000,
       limitMs: 90_000,
       only: ["exec", "Stop"],
-      out: "harness-report"
+      out: "harness-report",
+      keepsDaemon: true
     })
   })
 

@@ -28,6 +28,7 @@ import {
   RuntimeServiceService
 } from "../../src/gen/runtime/v1/api.ts"
 import { message } from "../../src/harness/Cri.ts"
+import { startFakeStreams, type StreamFault } from "./fakeStreams.ts"
 
 export type Fault =
   | "none"
@@ -45,6 +46,8 @@ export type Fault =
   | "start-time"
   /** Never answers RemoveContainer of one that runs. */
   | "hangs"
+  /** A pod without containers is listed without its time. */
+  | "half-made"
 
 interface Pod {
   readonly id: string
@@ -83,7 +86,8 @@ class Refused extends Error {
 
 const notFound = (id: string) => new Refused(status.NOT_FOUND, `${id} not found`)
 
-export const startFakeRuntime = async (socket: string, fault: Fault) => {
+export const startFakeRuntime = async (socket: string, fault: Fault, streamFault: StreamFault = "none") => {
+  const streams = await startFakeStreams(streamFault)
   const pods = new Map<string, Pod>()
   const containers = new Map<string, FakeContainer>()
   const images = new Set<string>()
@@ -249,7 +253,7 @@ export const startFakeRuntime = async (socket: string, fault: Fault) => {
         id: pod.id,
         metadata: pod.config.metadata,
         state: podState(pod),
-        createdAt: pod.createdAt,
+        createdAt: fault === "half-made" && inPod(pod).length === 0 ? 0n : pod.createdAt,
         labels: pod.config.labels,
         annotations: pod.config.annotations,
         runtimeHandler: pod.handler
@@ -288,6 +292,13 @@ export const startFakeRuntime = async (socket: string, fault: Fault) => {
         })
       )
     }),
+    listContainerStats: () => ({ stats: [] }),
+    exec: ({ containerId, cmd, stdin }: { containerId: string; cmd: Array<string>; stdin: boolean }) => {
+      if (containerOf(containerId).state !== ContainerState.CONTAINER_RUNNING) {
+        throw new Refused(status.FAILED_PRECONDITION, "not running")
+      }
+      return { url: streams.urlFor({ cmd, stdin }) }
+    },
     execSync: ({ containerId }: { containerId: string }) => {
       if (containerOf(containerId).state !== ContainerState.CONTAINER_RUNNING) {
         throw new Refused(status.FAILED_PRECONDITION, "not running")
@@ -334,5 +345,9 @@ export const startFakeRuntime = async (socket: string, fault: Fault) => {
       error === null ? resolve() : reject(error)
     )
   )
-  return { pods, containers, stop: () => server.forceShutdown() }
+  const stop = () => {
+    streams.stop()
+    server.forceShutdown()
+  }
+  return { pods, containers, stop }
 }

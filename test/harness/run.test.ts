@@ -8,8 +8,10 @@ import { VersionRequest, type VersionResponse } from "../../src/gen/runtime/v1/a
 import {
   addRule,
   allOperations,
+  compare,
   decodeProfile,
   decodeScenario,
+  describeDisagreements,
   makeRunner,
   message,
   type Operation,
@@ -19,6 +21,7 @@ import { Files } from "../../src/linux/Files.ts"
 import { Processes } from "../../src/linux/Processes.ts"
 import { Sockets } from "../../src/linux/Sockets.ts"
 import { type Fault, startFakeRuntime } from "./fakeRuntime.ts"
+import type { StreamFault } from "./fakeStreams.ts"
 
 const services = Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer)
 const directory = mkdtempSync(`${tmpdir()}/cricket-harness-test-`)
@@ -30,11 +33,11 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-const start = (fault: Fault) =>
+const start = (fault: Fault, streamFault: StreamFault = "none") =>
   Effect.gen(function* () {
     const place = mkdtempSync(`${tmpdir()}/cricket-harness-test-`)
     const socket = join(place, `${++targets}.sock`)
-    const { stop, ...state } = yield* Effect.promise(() => startFakeRuntime(socket, fault))
+    const { stop, ...state } = yield* Effect.promise(() => startFakeRuntime(socket, fault, streamFault))
     endings.push(() => {
       stop()
       rmSync(place, { recursive: true, force: true })
@@ -46,25 +49,26 @@ const start = (fault: Fault) =>
         images: { main: "busybox", spare: "spare" },
         logDirectory: join(place, "logs"),
         compared: [],
-        limits: { rpc: fault === "hangs" ? 0.7 : 5, settle: 0.7 }
+        limits: { rpc: fault === "hangs" ? 0.7 : streamFault === "none" ? 5 : 1, settle: 0.7 }
       })
     )
     return { place, profile, ...state }
   })
 
-const running = (fault: Fault, runs: number) =>
+const running = (fault: Fault, runs: number, streamFault?: StreamFault) =>
   Effect.gen(function* () {
-    const { place, profile, ...state } = yield* start(fault)
+    const { place, profile, ...state } = yield* start(fault, streamFault)
     const report = yield* run({
       profile,
       operations: allOperations,
-      only: ["pods", "containers", "images"],
+      only: streamFault === undefined ? ["pods", "containers", "images", "ListsMeanwhile"] : ["streams"],
       seed: 1,
       runs,
       limitMs: 60_000,
       length: 25,
       maxFailures: 1,
-      shrink: { attempts: 400, repeat: 1, limitMs: 60_000 },
+      keepsDaemon: false,
+      shrink: { attempts: streamFault === undefined ? 400 : 0, repeat: 1, limitMs: 60_000 },
       output: join(place, "out"),
       directory: join(place, "targets"),
       environment: {},
@@ -82,7 +86,17 @@ const faults: ReadonlyArray<readonly [Fault, RegExp, number]> = [
   ["two-pods", /^(pod\.run\.(again|concurrent|retry)|pod\.name\.unique|read\.listed)$/, 2],
   ["stop-pod", /^pod\.stop\.(containers|created)$/, 4],
   ["start-time", /^container\.times$/, 4],
-  ["hangs", /^rpc\.deadline$/, 4]
+  ["hangs", /^rpc\.deadline$/, 4],
+  ["half-made", /^read\.whole$/, 2]
+]
+
+const streamFaults: ReadonlyArray<readonly [StreamFault, RegExp]> = [
+  ["token-again", /^stream\.token-once$/],
+  ["no-exit-code", /^stream\.(exit-code|half-close)$/],
+  ["cut-output", /^(stream\.(open|output-complete|stdin|half-close)|rpc\.deadline)$/],
+  ["one-output", /^stream\.output-complete$/],
+  ["no-stdin", /^(stream\.open|rpc\.deadline)$/],
+  ["open-stdin", /^(stream\.open|rpc\.deadline)$/]
 ]
 
 describe("a run of the harness", () => {
@@ -124,6 +138,70 @@ describe("a run of the harness", () => {
     )
   }
 
+  it.live("finds nothing in streams that are as they should be", () =>
+    Effect.gen(function* () {
+      const { report } = yield* running("none", 8, "none")
+      assert.deepStrictEqual(report.failures, [])
+      for (const rule of ["exit-code", "output-complete", "stdin", "half-close", "token-once"]) {
+        assert.isAbove(report.rules[`stream.${rule}`]?.held ?? 0, 0, rule)
+      }
+    })
+  )
+
+  for (const [fault, rule] of streamFaults) {
+    it.live(
+      `finds the fault ${fault} of streams`,
+      () =>
+        Effect.gen(function* () {
+          const { report } = yield* running("none", 60, fault)
+          assert.match(report.failures[0]?.rule ?? "", rule)
+        }),
+      60_000
+    )
+  }
+
+  it.live("compares two runtimes, and names the rules in which they differ", () =>
+    Effect.gen(function* () {
+      const one = yield* start("none")
+      const other = yield* start("stop-pod")
+      const profiles = [
+        { ...one.profile, name: "one" },
+        { ...other.profile, name: "other" }
+      ] as const
+      const found = yield* compare({
+        profiles,
+        operations: allOperations,
+        only: ["pods"],
+        seed: 1,
+        runs: 5,
+        limitMs: 30_000,
+        length: 20,
+        directory: join(one.place, "targets"),
+        environment: {},
+        write: () => Effect.void
+      }).pipe(Effect.provide(services))
+      const stopped = found.find(({ rules }) => rules.includes("pod.stop.containers"))
+      assert.match(stopped?.label ?? "", /^StopPodSandbox pod-/)
+      assert.match(stopped?.says[0] ?? "", /exited with 137/)
+      assert.match(stopped?.says[1] ?? "", /running/)
+      const text = describeDisagreements(profiles, found)
+      assert.match(text, /one +shows c-.*exited with 137 Error\n {2}other +shows c-.*running\n {2}rule +pod\.stop/)
+      const same = yield* compare({
+        profiles: [profiles[0], { ...one.profile, name: "again" }],
+        operations: allOperations,
+        only: ["pods"],
+        seed: 1,
+        runs: 2,
+        limitMs: 30_000,
+        length: 20,
+        directory: join(one.place, "same"),
+        environment: {},
+        write: () => Effect.void
+      }).pipe(Effect.provide(services))
+      assert.strictEqual(describeDisagreements(profiles, same), "no difference\n")
+    })
+  )
+
   it.live("has operations and rules of a project's own beside the others", () =>
     Effect.gen(function* () {
       const { profile, place } = yield* start("none")
@@ -152,6 +230,7 @@ describe("a run of the harness", () => {
         limitMs: 30_000,
         length: 10,
         maxFailures: 1,
+        keepsDaemon: false,
         shrink: { attempts: 50, repeat: 1, limitMs: 30_000 },
         output: join(place, "out"),
         directory: join(place, "targets"),
@@ -176,6 +255,7 @@ describe("a run of the harness", () => {
         limitMs: 30_000,
         length: 25,
         maxFailures: 1,
+        keepsDaemon: false,
         shrink: { attempts: 0, repeat: 1, limitMs: 0 },
         output: join(place, "out"),
         directory: join(place, "targets"),
