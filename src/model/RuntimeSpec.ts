@@ -18,6 +18,8 @@ export const Process = Schema.Struct({
     additionalGids: Schema.Array(Schema.Int),
     umask: Schema.optionalKey(Schema.Int)
   }),
+  /** Of an exec: lists of processors (runtime-spec 1.2.1). */
+  execCPUAffinity: Schema.optionalKey(Schema.Struct({ initial: Schema.String, final: Schema.String })),
   args: texts,
   /** "NAME=value". */
   env: texts,

@@ -33,6 +33,8 @@ export interface RuntimeEntry {
   readonly container_min_memory: number
   readonly no_sync_log: boolean
   readonly seccomp_profile: string
+  /** "first" pins what execs start to the first of the container's processors. */
+  readonly exec_cpu_affinity: "" | "first"
   /** Seconds. */
   readonly container_create_timeout: number
 }

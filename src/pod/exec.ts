@@ -60,8 +60,10 @@ const planExec = Effect.fnUntraced(function* (
 ) {
   const container = yield* processOf(record)
   const execId = yield* generateId
-  const process = yield* orFail(record.id, execProcess({ ...request, container, execId }))
-  return { handler: yield* (yield* RuntimeHandlers).get(record.handler), process, execId }
+  const handler = yield* (yield* RuntimeHandlers).get(record.handler)
+  const pinnedTo = handler.options.exec_cpu_affinity === "first" ? record.limits?.cpusetCpus : undefined
+  const process = yield* orFail(record.id, execProcess({ ...request, container, execId, pinnedTo }))
+  return { handler, process, execId }
 })
 
 const nameOf = ({ command }: ContainerCommand, id: string) => `exec ${JSON.stringify(command[0])} in container ${id}`

@@ -44,6 +44,7 @@ export const entry: RuntimeEntry = {
   container_min_memory: 500 * 1024,
   no_sync_log: false,
   seccomp_profile: "",
+  exec_cpu_affinity: "",
   container_create_timeout: 240
 }
 

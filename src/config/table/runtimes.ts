@@ -122,7 +122,7 @@ export const runtimes = collection(
       default: "",
       doc: "`first` pins processes started by exec to the first of the container's CPUs.",
       reload: "signal",
-      built: false
+      built: true
     }),
     seccomp_profile: option(optionalPath, {
       default: "",

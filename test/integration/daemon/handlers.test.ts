@@ -1,6 +1,6 @@
 /** What the options of a runtime handler do to the pods that name it, at the daemon as a process. Needs root. */
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
@@ -17,6 +17,8 @@ const mib = 1024 * 1024
 let daemon: RunningDaemon
 let pods = 0
 
+/** The runtime, which shows what it was to execute. */
+const watching = `${directory}/watching-runtime`
 const noMkdir = `${directory}/no-mkdir.json`
 
 const configuration = `[crio.runtime.runtimes.special]
@@ -30,6 +32,11 @@ container_min_memory = "96MiB"
 default_annotations = { "example.com/given" = "by the handler", "example.com/own" = "by the handler" }
 allowed_annotations = ["run.oci.handler", "org.systemd.property.", "shm-size.crio.io", "umask.crio.io", "devices.crio.io"]
 seccomp_profile = "${noMkdir}"
+[crio.runtime.runtimes.watched]
+runtime_path = "${watching}"
+runtime_root = "${directory}/watched"
+monitor_cgroup = ""
+exec_cpu_affinity = "first"
 [crio.runtime.runtimes.heir]
 inherit_default_runtime = true
 monitor_cgroup = ""
@@ -41,6 +48,11 @@ runtime_path = "${program}"
 `
 
 beforeAll(async () => {
+  writeFileSync(
+    watching,
+    `#!/bin/sh\ncase "$*" in *" exec --process "*) cat /proc/self/fd/3 >${directory}/executed;; esac\nexec ${program} "$@"\n`
+  )
+  chmodSync(watching, 0o755)
   writeFileSync(
     noMkdir,
     JSON.stringify({
@@ -80,7 +92,7 @@ const runPod = async (runtimeHandler: string, privileged = false, annotations: R
 interface Asked {
   readonly privileged?: boolean
   readonly seccomp?: { readonly profileType: SecurityProfile_ProfileType; readonly localhostRef: string }
-  readonly resources?: { readonly memoryLimitInBytes: number }
+  readonly resources?: { readonly memoryLimitInBytes?: number; readonly cpusetCpus?: string }
   readonly annotations?: Readonly<Record<string, string>>
 }
 
@@ -210,6 +222,16 @@ describe("options of a runtime handler", () => {
     )
   }, 30_000)
 
+  it("exec_cpu_affinity asks the runtime to pin execs to the first of the container's processors", async () => {
+    const executed = async (resources?: Asked["resources"]) => {
+      const containerId = await start("watched", resources === undefined ? {} : { resources })
+      expect(await run(containerId, "echo ran")).toBe("ran")
+      return JSON.parse(readFileSync(`${directory}/executed`, "utf8"))
+    }
+    expect(await executed({ cpusetCpus: "1,0" })).toMatchObject({ execCPUAffinity: { initial: "0", final: "0" } })
+    expect(await executed()).not.toHaveProperty("execCPUAffinity")
+  }, 30_000)
+
   it("seccomp_profile is what RuntimeDefault stands for", async () => {
     const seccomp = { profileType: SecurityProfile_ProfileType.RuntimeDefault, localhostRef: "" }
     expect(await run(await start("special", { seccomp }), "mkdir /tmp/x")).toContain("No space left on device")
@@ -227,7 +249,7 @@ describe("options of a runtime handler", () => {
 describe("handlers that cannot be used", () => {
   it("are left out with a warning that says why; a pod that names one is refused with those that there are", async () => {
     const { runtimeHandlers } = await daemon.client.status({})
-    expect(runtimeHandlers.map(({ name }) => name).sort()).toEqual(["", "crun", "heir", "runc", "special"])
+    expect(runtimeHandlers.map(({ name }) => name).sort()).toEqual(["", "crun", "heir", "runc", "special", "watched"])
     const log = readFileSync(`${directory}/cricket.log`, "utf8")
     expect(log).toMatch(/runtime handler absent: \S+\/none is not an executable file.* it is left out/)
     expect(log).toMatch(/runtime handler kata: runtime_type vm is not built.* it is left out/)

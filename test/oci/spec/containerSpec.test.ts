@@ -172,3 +172,18 @@ it("an exec is the container's process with another command", () => {
     assert.match(String(outcome(execProcess({ container, command, terminal: false, execId: "e" }))), /^invalid cmd: /)
   }
 })
+
+it("an exec is pinned to the first of the container's processors where it is asked for", () => {
+  const container = Result.getOrThrow(containerSpec(kubelet)).process
+  const affinity = (pinnedTo: string | undefined) =>
+    Result.getOrThrow(execProcess({ container, command: ["ls"], terminal: false, execId: "e1", pinnedTo }))
+      .execCPUAffinity
+  for (const [list, first] of [
+    ["2-3,7", "2"],
+    ["10,9", "9"],
+    ["0-1", "0"]
+  ] as const) {
+    assert.deepStrictEqual(affinity(list), { initial: first, final: first })
+  }
+  for (const none of [undefined, "", "all"]) assert.isUndefined(affinity(none))
+})
