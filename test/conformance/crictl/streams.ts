@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import { connect } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterEach, assert, beforeAll, describe, it } from "vitest"
@@ -9,6 +10,9 @@ import { crictlPath } from "../../../scripts/lib/goTools.mjs"
 import { eventually, names, type Site } from "./support/Site.ts"
 
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex")
+
+/** Connections to the sockets of the containers' monitors, as the kernel lists them: connected ones are of state 03. */
+const attachments = () => readFileSync("/proc/net/unix", "utf8").match(/ 03 +\d+ \S*\/attach$/gm)?.length ?? 0
 
 /** A running crictl and what it has said. */
 interface Client {
@@ -79,6 +83,7 @@ export const streamsOfContainers = (site: () => Site, firstPort: number) => {
         assert.match(failed.stderr, /^err\n.*command terminated with exit code 3/)
         assert.strictEqual(await crictl.ok(...over("exec", containerId, "echo", "hello")), "hello")
         assert.match(await crictl.fails(...over("exec", containerId, "no-such-program")), /no-such-program.* not found/)
+        assert.match(await crictl.fails(...over("exec", containerId, "sh", "-c", "kill -KILL $$")), /exit code 137/)
         const large = await crictl.ok(...over("exec", containerId, "sh", "-c", "yes | head -c 20000000"))
         assert.strictEqual(large, "y\n".repeat(10_000_000).slice(0, -1))
         await crictl.ok("rmp", "--force", podId)
@@ -165,6 +170,19 @@ export const streamsOfContainers = (site: () => Site, firstPort: number) => {
         await eventually("another one is served", () => late.stdout() !== "")
         await crictl.ok("stop", "--timeout", "0", containerId)
         assert.strictEqual(await late.end(), 0)
+        await crictl.ok("rmp", "--force", podId)
+      })
+
+      it("attach before the start misses nothing", async () => {
+        const { crictl, pod, container } = site()
+        const request = pod(`early-${transport}`)
+        const podId = await crictl.runp(request)
+        const containerId = await crictl.create(podId, container("main", "echo first; exec sleep 1000"), request)
+        const before = attachments()
+        const client = start(...over("attach", containerId))
+        await eventually("it is attached", () => attachments() > before)
+        await crictl.ok("start", containerId)
+        await eventually("it shows the first line", () => client.stdout() === "first\n")
         await crictl.ok("rmp", "--force", podId)
       })
 
