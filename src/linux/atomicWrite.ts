@@ -13,9 +13,10 @@ export interface AtomicWriteOptions {
 
 // Two writers never share a name, and what a crash leaves behind is told from records by its dot.
 const temporaryName = (path: string) =>
-  Effect.map(Random.nextIntBetween(0, 0x7fff_ffff), (number) =>
-    posix.join(posix.dirname(path), `.${posix.basename(path)}.${number.toString(36)}.tmp`)
-  )
+  Effect.map(Random.nextIntBetween(0, 0x7fff_ffff), (number) => {
+    const name = path.lastIndexOf("/") + 1
+    return `${path.slice(0, name)}.${path.slice(name)}.${number.toString(36)}.tmp`
+  })
 
 /** True for the names that an interrupted `writeFileAtomic` may leave in a directory: whoever owns it removes them. */
 export const isTemporaryName = (name: string): boolean => /^\..+\.[0-9a-z]+\.tmp$/.test(name)
@@ -41,7 +42,7 @@ export const stageFile: (
 ) => Effect.Effect<StagedFile, LinuxError, Files> = Effect.fnUntraced(function* (path, data, options) {
   const files = yield* Files
   const temporary = yield* temporaryName(path)
-  const discard = Effect.ignore(Effect.retry(files.removeFile(temporary), removal))
+  const discard = Effect.suspend(() => Effect.ignore(Effect.retry(files.removeFile(temporary), removal)))
   const write = Effect.fnUntraced(function* () {
     const file = yield* files.open(temporary, "create", options?.mode ?? 0o600)
     yield* file.write(typeof data === "string" ? Buffer.from(data) : data)

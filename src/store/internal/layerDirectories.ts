@@ -31,9 +31,8 @@ export interface LayerDirectories {
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 /** 26 characters: 130 random bits. */
-const randomLink = Effect.map(
-  Effect.all(Array.from({ length: 26 }, () => Random.nextIntBetween(0, alphabet.length - 1))),
-  (indices) => indices.map((index) => alphabet[index]).join("")
+const randomLink = Effect.map(Random.Random, (random) =>
+  Array.from({ length: 26 }, () => alphabet[Math.floor(random.nextDoubleUnsafe() * alphabet.length)]).join("")
 )
 
 const linkTarget = (id: string): string => `../${id}/diff`

@@ -22,8 +22,9 @@ const makeStamp = Effect.fnUntraced(function* (counter: bigint, writer: number) 
   stamp.writeBigUInt64LE(BigInt(yield* Clock.currentTimeMillis) * 1_000_000n, 0)
   stamp.writeBigUInt64LE(counter, 8)
   stamp.writeUInt32LE(writer, 16)
+  const random = yield* Random.Random
   for (let offset = 20; offset < STAMP_BYTES; offset += 4) {
-    stamp.writeUInt32LE(yield* Random.nextIntBetween(0, 0xffff_ffff), offset)
+    stamp.writeUInt32LE(Math.floor(random.nextDoubleUnsafe() * 2 ** 32), offset)
   }
   return stamp
 })
