@@ -1,5 +1,5 @@
 /** How the simulated layers call their world: on behalf of one life of the daemon, through the choke point. */
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import type { LinuxError } from "../../../src/linux/LinuxError.ts"
 import { linuxError } from "../Calls.ts"
 import { Errno } from "../Errno.ts"
@@ -60,6 +60,20 @@ export class Seam {
   /** Waiting that is no call of its own: its end is never seen by a dead daemon. */
   whileAlive<A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.onExit(wait, () => (this.life.dead() ? Effect.never : Effect.void))
+  }
+
+  /** What is taken by a call and let go of at the scope's end. */
+  scoped<A, E>(take: Effect.Effect<A, E>, letGo: (taken: A) => void): Effect.Effect<A, E, Scope.Scope> {
+    return Effect.uninterruptible(
+      Effect.flatMap(Effect.scope, (scope) =>
+        Effect.tap(take, (taken) =>
+          Scope.addFinalizer(
+            scope,
+            this.finalizer(() => letGo(taken))
+          )
+        )
+      )
+    )
   }
 
   /** What a scope's end does: nothing in the world of a dead daemon. */

@@ -101,22 +101,24 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
         (letGo) => seam.finalizer(letGo)
       ).pipe(Effect.asVoid),
     open: (path, mode, permissions) =>
-      Effect.acquireRelease(
-        call("open", `${path} ${mode}`, () => {
-          // What is written is never reached through a link.
-          if (
-            mode !== "read" &&
-            mode !== "create" &&
-            vfs().exists(path) &&
-            vfs().stat(path, false).kind === "symlink"
-          ) {
-            throw new Errno("ELOOP")
-          }
-          const node = vfs().open(path, mode, permissions)
-          return { node, letGo: vfs().table.hold(node.location.mount, () => !seam.life.dead()) }
-        }),
-        ({ letGo }) => seam.finalizer(letGo)
-      ).pipe(Effect.map(({ node }) => openFile(path, node))),
+      seam
+        .scoped(
+          call("open", `${path} ${mode}`, () => {
+            // What is written is never reached through a link.
+            if (
+              mode !== "read" &&
+              mode !== "create" &&
+              vfs().exists(path) &&
+              vfs().stat(path, false).kind === "symlink"
+            ) {
+              throw new Errno("ELOOP")
+            }
+            const node = vfs().open(path, mode, permissions)
+            return { node, letGo: vfs().table.hold(node.location.mount, () => !seam.life.dead()) }
+          }),
+          ({ letGo }) => letGo()
+        )
+        .pipe(Effect.map(({ node }) => openFile(path, node))),
     syncDirectory: (path) => call("syncDirectory", path, () => vfs().directory(path).sync()),
     makeDirectory: (path, options) =>
       call("makeDirectory", path, () =>

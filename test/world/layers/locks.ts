@@ -39,31 +39,33 @@ export const locksLayer = (seam: Seam): Layer.Layer<Locks> => {
     }
   })
 
-  const release = ({ lock }: { readonly lock: Lock }) => seam.finalizer(() => world.locks.release(lock))
-
   return Layer.succeed(Locks, {
     acquire: (path, mode) =>
       Effect.uninterruptibleMask((restore) =>
         seam
-          .effect(
-            "Locks",
-            "acquire",
-            `${path} ${mode}`,
-            refused(
-              "lock",
-              path,
-              poll(path, mode, (ms) => restore(Effect.sleep(ms)))
-            )
+          .scoped(
+            seam.effect(
+              "Locks",
+              "acquire",
+              `${path} ${mode}`,
+              refused(
+                "lock",
+                path,
+                poll(path, mode, (ms) => restore(Effect.sleep(ms)))
+              )
+            ),
+            ({ lock }) => world.locks.release(lock)
           )
-          .pipe(
-            Effect.tap((taken) => Effect.addFinalizer(() => release(taken))),
-            Effect.map(({ file }) => held(path, file, mode))
-          )
+          .pipe(Effect.map(({ file }) => held(path, file, mode)))
       ),
     tryAcquire: (path, mode) =>
-      Effect.acquireRelease(
-        seam.sync("Locks", "tryAcquire", `${path} ${mode}`, () => take(path, mode)),
-        (taken) => (taken === undefined ? Effect.void : release(taken))
-      ).pipe(Effect.map((taken) => (taken === undefined ? Option.none() : Option.some(held(path, taken.file, mode)))))
+      seam
+        .scoped(
+          seam.sync("Locks", "tryAcquire", `${path} ${mode}`, () => take(path, mode)),
+          (taken) => {
+            if (taken !== undefined) world.locks.release(taken.lock)
+          }
+        )
+        .pipe(Effect.map((taken) => (taken === undefined ? Option.none() : Option.some(held(path, taken.file, mode)))))
   })
 }
