@@ -83,6 +83,43 @@ describe("the harness on a real daemon", () => {
     expect(told).toContain(`deviates  ${deviating[0]?.[0]}`)
   }, 300_000)
 
+  it("finds Cricket in CRI-O's place, at CRI-O's paths, without a violation", async () => {
+    const { status, told, report } = await run(profiles.crio, "--seed", "3", "--runs", "2")
+    expect(told).toContain("0 violated")
+    expect(status).toBe(0)
+    expect(report.kills).toBeGreaterThan(0)
+    expect(report.rules["host.files"]?.held).toBe(2)
+  }, 300_000)
+
+  it("opens streams of Cricket and of containerd, each by the subprotocols that it has", async () => {
+    for (const profile of [profiles.crun, profiles.containerd]) {
+      const { told, report } = await run(profile, "--seed", "1", "--runs", "3", "--only", "streams")
+      expect(report.failures, told).toEqual([])
+      for (const rule of ["open", "exit-code", "output-complete", "stdin", "token-once"]) {
+        expect(report.rules[`stream.${rule}`]?.held, rule).toBeGreaterThan(0)
+      }
+    }
+  }, 300_000)
+
+  it("compares Cricket with containerd, and names the rules in which they differ", async () => {
+    const { status, told } = await harness(
+      "diff",
+      "--profile",
+      profiles.crun,
+      "--against",
+      profiles.containerd,
+      "--seed",
+      "1",
+      "--runs",
+      "4",
+      "--only",
+      "pods"
+    )
+    expect(status, told).toBe(1)
+    expect(told).toMatch(/ {2}cricket-crun {2}\S.*\n {2}containerd {4}\S.*\n {2}rule +(pod|container)\./)
+    expect(told).toMatch(/\d+ kinds of differences\n$/)
+  }, 300_000)
+
   it("says what is left on the host when a target leaves something, and writes it down for replay", async () => {
     // A program that the target has started and forgotten.
     const leaky = changed(profiles.crun, "leaky", (profile) => {
