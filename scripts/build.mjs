@@ -62,9 +62,9 @@ await write("cricket", {
 })
 // Compiled once here, so that not even the first start compiles. Caches of earlier bundles are of no use.
 rmSync(`${top}/dist/.compile-cache`, { recursive: true, force: true })
-// As bin/cricket starts it: the cache is for the same Node with the same flags.
-const { status } = spawnSync(process.execPath, ["--max-semi-space-size=2", `${top}/dist/cricket.js`, "version"], {
+// By bin/cricket: the cache is for the same Node with the same flags.
+const { status } = spawnSync(`${top}/bin/cricket`, ["version"], {
   stdio: ["ignore", "ignore", 2],
   env: { ...process.env, NODE_COMPILE_CACHE: `${top}/dist/.compile-cache` }
 })
-if (status !== 0) throw new Error("the bundle does not run (node dist/cricket.js version)")
+if (status !== 0) throw new Error("the bundle does not run (bin/cricket version)")

@@ -10,6 +10,7 @@ import { loggingLayer } from "./cri/logging.ts"
 import { daemon } from "./daemon.ts"
 import { Files } from "./linux/Files.ts"
 import { openLogFile } from "./linux/logFile.ts"
+import { returnMemory } from "./linux/restingMemory.ts"
 import { readStandardInput, writeStandardError, writeStandardOutput } from "./linux/standardStreams.ts"
 import { runUnpackWorker } from "./linux/unpack/worker.ts"
 
@@ -39,6 +40,7 @@ const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly 
     if (command.withoutEffect.length > 0) {
       yield* Effect.logWarning(`flags without effect: ${command.withoutEffect.join(", ")}`)
     }
+    yield* Effect.forkScoped(returnMemory)
     return yield* daemon(settings, {
       environment: process.env,
       architecture: process.arch,
