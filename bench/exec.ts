@@ -15,7 +15,7 @@ import { preparePlace, startDaemon } from "../scripts/lib/daemon.ts"
 import { writeLayout } from "../scripts/lib/imageLayout.ts"
 import { importImage } from "../scripts/lib/importImage.ts"
 import { command, image, timed } from "./Contestant.ts"
-import { memoryOf, processesWith, processorTime } from "./processes.ts"
+import { type Memory, memoryOf, processesWith, processorTime } from "./processes.ts"
 import { table } from "./statistics.ts"
 
 const { values: options } = parseArgs({
@@ -31,6 +31,13 @@ const count = Number(options.count)
 const parallel = Number(options.parallel)
 /** Execs between two looks at the memory, and of one turn. */
 const slice = 500
+/**
+ * Flat: after the last turn at most so many times what it was after the first. By the resident set, which is the
+ * proportional one where nobody else runs the same program, and does not change with what others do.
+ */
+const flat = 1.1
+/** Milliseconds after which the daemon, asked nothing more, has given back what it does not need. */
+const restMs = 75_000
 const top = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "")
 
 interface Turn {
@@ -38,9 +45,7 @@ interface Turn {
   /** Execs each second. */
   readonly cricket: number
   readonly bare: number
-  /** MiB. */
-  readonly pss: number
-  readonly rss: number
+  readonly memory: Memory
   /** Milliseconds of the daemon's own processor time for one exec. */
   readonly processor: number
 }
@@ -132,6 +137,7 @@ const measure = async (directory: string, runtime: string, network: number) => {
     }
 
     await bareExecs(program, bare, 50)
+    const before = memoryOf(pid)
     const turns: Array<Turn> = []
     for (let done = 0; done < count; done += slice) {
       const number = Math.min(slice, count - done)
@@ -145,40 +151,56 @@ const measure = async (directory: string, runtime: string, network: number) => {
         cricket: perSecond(cricket),
         bare: perSecond(alone),
         processor,
-        ...memoryOf(pid)
+        memory: memoryOf(pid)
       })
     }
     // A command's runtime may be seen for a moment longer than its answer.
     await sleep(1000)
     const remaining = left(containerId, init)
+    await sleep(restMs)
+    const rested = memoryOf(pid)
     await client.stopContainer({ containerId, timeout: 0 })
     await client.stopPodSandbox({ podSandboxId })
     await client.removePodSandbox({ podSandboxId })
-    return { turns, remaining }
+    return { turns, remaining, before, rested }
   } finally {
     await daemon.stop()
   }
 }
 
-const report = (runtime: string, turns: ReadonlyArray<Turn>, remaining: number): string => {
-  const rows = turns.map((turn) =>
-    [
-      runtime,
-      `after ${turn.done}`,
-      turn.cricket.toFixed(0),
-      turn.bare.toFixed(0),
-      (turn.cricket / turn.bare).toFixed(2),
-      turn.processor.toFixed(2),
-      turn.pss.toFixed(1),
-      turn.rss.toFixed(1)
-    ].map(String)
+type Result = Awaited<ReturnType<typeof measure>>
+
+const megabytes = ({ pss, rss, anonymous }: Memory) => [pss, rss, anonymous].map((value) => value.toFixed(1))
+
+const verdict = (turns: ReadonlyArray<Turn>): string => {
+  const [first, last] = [turns[0], turns.at(-1)]
+  if (first === undefined || last === undefined || first === last) return "too few execs to tell whether memory is flat"
+  const ratio = (part: keyof Memory) => last.memory[part] / first.memory[part]
+  const parts = (["rss", "pss", "anonymous"] as const).map((part) => ratio(part).toFixed(2)).join(", ")
+  return (
+    `memory is ${ratio("rss") <= flat ? "flat" : "NOT FLAT"}: after ${last.done} execs RSS, PSS and anonymous are ` +
+    `${parts} of what they were after ${first.done}`
   )
+}
+
+const report = (runtime: string, { turns, remaining, before, rested }: Result): string => {
+  const rows = turns.map((turn) => [
+    runtime,
+    `after ${turn.done}`,
+    turn.cricket.toFixed(0),
+    turn.bare.toFixed(0),
+    (turn.cricket / turn.bare).toFixed(2),
+    turn.processor.toFixed(2),
+    ...megabytes(turn.memory)
+  ])
   // Turns have the same number of execs, so their times add up to the whole's.
   const time = (per: (turn: Turn) => number) => turns.reduce((sum, turn) => sum + 1 / per(turn), 0)
   const ratio = time(({ bare }) => bare) / time(({ cricket }) => cricket)
+  const memoryOnly = (when: string, memory: Memory) => [runtime, when, "", "", "", "", ...megabytes(memory)]
+  const heading = ["", "", "execs/s", "bare", "ratio", "CPU ms", "PSS MiB", "RSS", "anonymous"]
   return (
-    `${table([["", "", "execs/s", "bare", "ratio", "CPU ms", "PSS MiB", "RSS"], ...rows])}\n` +
-    `${runtime}: ratio of all ${ratio.toFixed(2)}, ${remaining} processes left\n`
+    `${table([heading, memoryOnly("before", before), ...rows, memoryOnly(`${restMs / 1000} s later`, rested)])}\n` +
+    `${runtime}: ratio of all ${ratio.toFixed(2)}, ${remaining} processes left; ${verdict(turns)}\n`
   )
 }
 
@@ -189,11 +211,10 @@ const main = async (): Promise<void> => {
     const results: Record<string, unknown> = {}
     for (const [index, runtime] of options.runtime.split(",").entries()) {
       const before = loadavg()[0]?.toFixed(1)
-      const { turns, remaining } = await measure(`${directory}/${runtime}`, runtime, 75 + index)
+      const result = await measure(`${directory}/${runtime}`, runtime, 75 + index)
       const after = loadavg()[0]?.toFixed(1)
-      results[runtime] = { turns, remaining, load: [before, after] }
-      if (!options.json)
-        process.stdout.write(`${report(runtime, turns, remaining)}load ${before} before, ${after} after\n\n`)
+      results[runtime] = { ...result, load: [before, after] }
+      if (!options.json) process.stdout.write(`${report(runtime, result)}load ${before} before, ${after} after\n\n`)
     }
     if (options.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`)
   } catch (error) {

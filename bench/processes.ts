@@ -1,14 +1,23 @@
 /** Memory and command lines of processes, from /proc. */
 import { readdirSync, readFileSync } from "node:fs"
 
-/** MiB; proportional set size shares what others map too, resident set size counts it in full. NaN when it is gone. */
-export const memoryOf = (pid: number): { readonly pss: number; readonly rss: number } => {
+/** MiB, all NaN when the process is gone. */
+export interface Memory {
+  /** Proportional set size: what others map too is shared with them. */
+  readonly pss: number
+  /** Resident set size: counts that in full. */
+  readonly rss: number
+  /** What is in no file: the process's alone, whatever others do. */
+  readonly anonymous: number
+}
+
+export const memoryOf = (pid: number): Memory => {
   try {
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")
     const mib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1]) / 1024
-    return { pss: mib("Pss"), rss: mib("Rss") }
+    return { pss: mib("Pss"), rss: mib("Rss"), anonymous: mib("Anonymous") }
   } catch {
-    return { pss: Number.NaN, rss: Number.NaN }
+    return { pss: Number.NaN, rss: Number.NaN, anonymous: Number.NaN }
   }
 }
 
