@@ -44,6 +44,7 @@ const realTimeMax = 64
 export const SIGHUP = 1
 export const SIGKILL = 9
 export const SIGTERM = 15
+export const SIGCONT = 18
 export const SIGSTOP = 19
 
 const realTime = /^RT(MIN|MAX)(?:([+-])(\d{1,2}))?$/

@@ -35,6 +35,8 @@ export interface Failure {
 }
 
 export interface RunningCommand extends ProcessStreams {
+  /** Nobody is left at its terminal; no effect without one. */
+  readonly hangUp: Effect.Effect<void>
   readonly exit: Effect.Effect<number, Failure>
 }
 

@@ -6,7 +6,8 @@ import type { Session } from "./Session.ts"
 
 /**
  * The status follows everything that the command and what it started have written. A client that goes away ends the
- * command's input and nothing else: it runs on to its own end, and its output is dropped.
+ * command's input and nothing else: it runs on to its own end, and its output is dropped. With a terminal, whose input has
+ * no end, it hangs up.
  */
 export const serveExec = Effect.fn("streaming.exec")(
   function* (session: Session, request: ExecStream, podSide: PodSide) {
@@ -15,6 +16,9 @@ export const serveExec = Effect.fn("streaming.exec")(
     const command = yield* podSide.exec(request, size)
     yield* sizes.follow(command)
     yield* relayInput(session, command)
+    if (request.terminal) {
+      yield* session.gone.pipe(Effect.andThen(command.hangUp), Effect.forkScoped({ startImmediately: true }))
+    }
     yield* relayOutput(session, command)
     return yield* command.exit
   },

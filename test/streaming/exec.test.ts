@@ -90,6 +90,31 @@ describe("over SPDY", () => {
     })
   )
 
+  it.live("a client that leaves a terminal hangs it up; pipes, an input that ends and a command that ends do not", () =>
+    Effect.gen(function* () {
+      const begin = Effect.fnUntraced(function* (terminal: boolean) {
+        const process = yield* makeProcess
+        const server = yield* serveProcess(process)
+        const url = yield* server.urlFor({ ...execRequest, stderr: false, terminal })
+        const client = yield* spdy(url, ...(terminal ? ["stdin", "stdout", "resize"] : ["stdin", "stdout"]))
+        if (terminal) client.data("resize", '{"Width":80,"Height":24}')
+        client.data("stdin", "x", true)
+        yield* promise(() => until("the input ends", () => process.state.inputEnded))
+        return { process, client }
+      })
+      const [left, piped, ended] = [yield* begin(true), yield* begin(false), yield* begin(true)]
+      assert.isFalse(left.process.state.hungUp)
+      left.client.socket.destroy()
+      piped.client.socket.destroy()
+      yield* promise(() => until("it hangs up", () => left.process.state.hungUp))
+      assert.isFalse(left.process.state.released)
+      yield* ended.process.end(0)
+      assert.strictEqual(yield* promise(() => ended.client.status()), success)
+      yield* promise(() => until("the connection closes", () => ended.client.closed))
+      assert.deepStrictEqual([piped.process.state.hungUp, ended.process.state.hungUp], [false, false])
+    })
+  )
+
   it.live("a command that cannot be started is a failure on the error stream", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ exec: () => Effect.fail({ message: "container c1 is gone" }) })

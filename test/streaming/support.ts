@@ -15,7 +15,7 @@ export const makeProcess = Effect.gen(function* () {
   const stdout: Output = yield* Queue.bounded<Uint8Array, LinuxError | Cause.Done>(1)
   const stderr: Output = yield* Queue.bounded<Uint8Array, LinuxError | Cause.Done>(1)
   const exit = yield* Deferred.make<number, { readonly message: string }>()
-  const state = { input: "", inputEnded: false, released: false, reads: true, stuck: false }
+  const state = { input: "", inputEnded: false, released: false, reads: true, stuck: false, hungUp: false }
   const sizes: Array<TerminalSize> = []
 
   const streams = {
@@ -32,6 +32,9 @@ export const makeProcess = Effect.gen(function* () {
       }),
     closeStdin: Effect.sync(() => {
       state.inputEnded = true
+    }),
+    hangUp: Effect.sync(() => {
+      state.hungUp = true
     }),
     resize: (size: TerminalSize) => Effect.sync(() => void sizes.push(size)),
     exit: Deferred.await(exit),

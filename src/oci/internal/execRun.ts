@@ -16,7 +16,7 @@ import {
   RuntimeUnavailable
 } from "../OciError.ts"
 import type { RuntimeHandler } from "../RuntimeHandlers.ts"
-import { killExec } from "./killExec.ts"
+import { hangUp, killExec } from "./killExec.ts"
 import { globalArguments, type RuntimeOptions, runtimeEnvironment } from "./runtimeCommand.ts"
 import { errorOfLog } from "./runtimeMessage.ts"
 
@@ -38,6 +38,11 @@ export interface RunningExec {
   readonly closeStdin: Effect.Effect<void>
   /** In characters; no effect without a terminal. */
   readonly resize: (size: { readonly width: number; readonly height: number }) => Effect.Effect<void>
+  /**
+   * Tells the command that nobody is left at its terminal (SIGHUP): a shell ends, and what asked not to be told goes on.
+   * No effect without a terminal.
+   */
+  readonly hangUp: Effect.Effect<void>
   /** The command's exit code, 128 + n after signal n. Fails when the runtime could not start the command. */
   readonly exit: Effect.Effect<number, RuntimeError>
   /** Kills every process that the exec has started. */
@@ -82,6 +87,7 @@ interface Running {
   readonly child: Child
   readonly exit: RunningExec["exit"]
   readonly kill: RunningExec["kill"]
+  readonly hangUp: RunningExec["hangUp"]
 }
 
 const unavailable =
@@ -145,8 +151,9 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
       env: runtimeEnvironment(options),
       fds: [...standard, { file: Buffer.from(encodeProcess(request.process)) }, { file: new Uint8Array(0) }]
     })
+    const started = (runtime: ProcessIdentity) => ({ containerId, execId: request.execId, runtime, pidFile })
     const killOf = Effect.fnUntraced(function* (runtime: ProcessIdentity) {
-      yield* killExec({ containerId, execId: request.execId, runtime, pidFile })
+      yield* killExec(started(runtime))
       ended = true
     }, Effect.provide(services))
     const child = yield* Effect.uninterruptible(
@@ -171,7 +178,11 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
       const runtime = handler.name
       return yield* new RuntimeCommandFailed({ containerId, runtime, command: "exec", exitCode: status.code, detail })
     })
-    return { child, exit, kill: killOf(child.identity) }
+    const hungUp = hangUp(started(child.identity)).pipe(
+      Effect.catch((error) => Effect.logWarning(`the terminal of an exec in container ${containerId} stays`, error)),
+      Effect.provide(services)
+    )
+    return { child, exit, kill: killOf(child.identity), hangUp: hungUp }
   })
 
   const onPipes = Effect.fnUntraced(function* (subject: Subject, stdin: boolean) {
@@ -182,6 +193,7 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
       write: (data) => child.write(0, data),
       closeStdin: child.close(0),
       resize: () => Effect.void,
+      hangUp: Effect.void,
       exit,
       kill
     }
@@ -219,7 +231,9 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
   const onTerminal = Effect.fnUntraced(function* (subject: Subject, stdin: boolean) {
     // crun 1.8 does not follow the size of its terminal; runc takes a console socket only when it is detached, and
     // then nobody learns the exit code.
-    const { exit, kill, terminal } = yield* subject.handler.kind === "crun" ? handedOver(subject) : copied(subject)
+    const { exit, kill, hangUp, terminal } = yield* subject.handler.kind === "crun"
+      ? handedOver(subject)
+      : copied(subject)
     // crun takes the size from the specification, runc from its own terminal.
     const size = subject.request.process.consoleSize
     if (size !== undefined) yield* Effect.ignore(terminal.resize(size))
@@ -230,6 +244,7 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
       closeStdin: Effect.void,
       // The last program has left it.
       resize: (size) => Effect.ignore(terminal.resize(size)),
+      hangUp,
       exit,
       kill
     }

@@ -3,10 +3,10 @@
  * its outputs; it is recognised all the same: by descent, by the session of one that was recognised, or by the exec's id
  * in the environment that it was started with. Cgroups would do it on v2 only, and the runtimes make none on v1.
  */
-import { Effect, Option } from "effect"
+import { Effect, Option, Schedule } from "effect"
 import { Files } from "../../linux/Files.ts"
 import { type ProcessIdentity, type ProcessInfo, Processes } from "../../linux/Processes.ts"
-import { SIGKILL, SIGSTOP } from "../../model/Signal.ts"
+import { SIGCONT, SIGHUP, SIGKILL, SIGSTOP } from "../../model/Signal.ts"
 import { ExecNotKilled } from "../OciError.ts"
 import { execIdVariable } from "../spec/execProcess.ts"
 
@@ -58,6 +58,27 @@ const commandPid = Effect.fnUntraced(function* (pidFile: string) {
   const files = yield* Files
   const text = yield* Effect.orElseSucceed(files.readText(pidFile), () => "")
   return /^\d+$/.test(text.trim()) ? Number(text) : undefined
+})
+
+/** The process that the exec was for, once the runtime has started it and as long as it runs. */
+export const findCommand = Effect.fnUntraced(function* ({ pidFile, runtime }: StartedExec) {
+  const processes = yield* Processes
+  const pid = yield* commandPid(pidFile)
+  if (pid === undefined) return undefined
+  const found = Option.getOrUndefined(yield* processes.find(pid))
+  return found !== undefined && found.startTime >= runtime.startTime ? found : undefined
+})
+
+/** As the kernel does for the terminal of somebody who has left (termios(3), "hang up"): what was stopped shall hear it. */
+export const hangUp = Effect.fnUntraced(function* (exec: StartedExec) {
+  const processes = yield* Processes
+  // Whoever leaves at once is faster than the runtime.
+  const command = yield* findCommand(exec).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("100 millis"), times: 100, until: (found) => found !== undefined })
+  )
+  if (command === undefined) return
+  yield* processes.signal(command, SIGHUP)
+  yield* processes.signal(command, SIGCONT)
 })
 
 /** Milliseconds between looks for survivors; a killed process is gone within a few, one in I/O takes longer. */

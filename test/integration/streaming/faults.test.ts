@@ -152,6 +152,32 @@ describe("clients that come and go", () => {
     await site.client.removeContainer({ containerId: talker })
   })
 
+  it("hang up their terminal, which ends a shell and nobody who does not want to hear of it", async () => {
+    const begin = async (name: string, script: string) => {
+      const whole = `echo $$ >/tmp/${name}; ${script}`
+      const url = await site.execUrl(containerId, whole, { stdin: true, tty: true })
+      const client = await SpdyClient.open(url, ["error", "stdin", "stdout", "resize"])
+      await eventually("it runs", async () => /^\d+$/.test(await site.run(containerId, `cat /tmp/${name} 2>/dev/null`)))
+      return client
+    }
+    const lives = async (name: string) =>
+      (await site.run(containerId, `kill -0 $(cat /tmp/${name}) 2>/dev/null && echo lives`)) === "lives"
+    const clients = [
+      await begin("shell", "while read line; do :; done; sleep 1000"),
+      await begin("program", "exec sleep 1000"),
+      await begin("deaf", "trap '' HUP; sleep 3; echo over >/tmp/deaf-over")
+    ]
+    expect(await lives("shell")).toBe(true)
+    for (const { socket } of clients) socket.destroy()
+    await eventually("the shell ends", async () => !(await lives("shell")))
+    await eventually("the program ends", async () => !(await lives("program")))
+    expect(await lives("deaf")).toBe(true)
+    await eventually(
+      "it ends by itself",
+      async () => (await site.run(containerId, "cat /tmp/deaf-over 2>&1")) === "over"
+    )
+  })
+
   it("and are never there leave their command running, and its scope when it ends", async () => {
     const url = await site.execUrl(containerId, "sleep 1; echo ended > /tmp/orphan", {})
     const client = await SpdyClient.open(url, outputs)
