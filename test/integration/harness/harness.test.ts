@@ -123,8 +123,15 @@ describe("the harness on a real daemon", () => {
   it("says what is left on the host when a target leaves something, and writes it down for replay", async () => {
     // A program that the target has started and forgotten.
     const leaky = changed(profiles.crun, "leaky", (profile) => {
+      profile["limits"] = { settle: 3 }
       const start = profile["start"] as ReadonlyArray<string>
-      profile["start"] = ["sh", "-c", '[ -e "$0" ] && setsid sleep 1234 & : > "$0"; exec "$@"', "${dir}/once", ...start]
+      profile["start"] = [
+        "sh",
+        "-c",
+        'if [ -e "$0" ]; then setsid sleep 1234 & fi; : > "$0"; exec "$@"',
+        "${dir}/once",
+        ...start
+      ]
     })
     const { status, report, out } = await run(
       leaky,
