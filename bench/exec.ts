@@ -31,10 +31,7 @@ const count = Number(options.count)
 const parallel = Number(options.parallel)
 /** Execs between two looks at the memory, and of one turn. */
 const slice = 500
-/**
- * Flat: after the last turn at most so many times what it was after the first. By the resident set, which is the
- * proportional one where nobody else runs the same program, and does not change with what others do.
- */
+/** Flat: the proportional set after the last turn is at most so many times that after the first. */
 const flat = 1.1
 /** Milliseconds after which the daemon, asked nothing more, has given back what it does not need. */
 const restMs = 75_000
@@ -176,9 +173,9 @@ const verdict = (turns: ReadonlyArray<Turn>): string => {
   const [first, last] = [turns[0], turns.at(-1)]
   if (first === undefined || last === undefined || first === last) return "too few execs to tell whether memory is flat"
   const ratio = (part: keyof Memory) => last.memory[part] / first.memory[part]
-  const parts = (["rss", "pss", "anonymous"] as const).map((part) => ratio(part).toFixed(2)).join(", ")
+  const parts = (["pss", "rss", "anonymous"] as const).map((part) => ratio(part).toFixed(2)).join(", ")
   return (
-    `memory is ${ratio("rss") <= flat ? "flat" : "NOT FLAT"}: after ${last.done} execs RSS, PSS and anonymous are ` +
+    `memory is ${ratio("pss") <= flat ? "flat" : "NOT FLAT"}: after ${last.done} execs PSS, RSS and anonymous are ` +
     `${parts} of what they were after ${first.done}`
   )
 }
