@@ -12,6 +12,7 @@ import { processOperations } from "./operations/processes.ts"
 import { pressureOperations } from "./operations/pressure.ts"
 import { readOperations } from "./operations/reads.ts"
 import { statisticsOperations } from "./operations/statistics.ts"
+import { streamEndOperations } from "./operations/streamEnds.ts"
 import { streamOperations } from "./operations/streams.ts"
 
 export const allOperations: ReadonlyArray<Operation> = [
@@ -21,6 +22,7 @@ export const allOperations: ReadonlyArray<Operation> = [
   ...pressureOperations,
   ...execOperations,
   ...streamOperations,
+  ...streamEndOperations,
   ...attachOperations,
   ...portForwardOperations,
   ...logOperations,
