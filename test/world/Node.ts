@@ -73,10 +73,13 @@ export class DynamicFile extends Node {
 
 export class SymlinkNode extends Node {
   readonly kind = "symlink"
-  readonly target: string
+  private readonly text: string
   constructor(fs: FileSystem, target: string) {
     super(fs, 0o777)
-    this.target = target
+    this.text = target
+  }
+  get target(): string {
+    return this.text
   }
 }
 

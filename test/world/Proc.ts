@@ -236,6 +236,8 @@ class MagicSelf extends SymlinkNode {
   constructor(fs: FileSystem, pid: () => string) {
     super(fs, "")
     this.pid = pid
-    Object.defineProperty(this, "target", { get: () => this.pid() })
+  }
+  override get target(): string {
+    return this.pid()
   }
 }
