@@ -42,10 +42,18 @@ export const makeContainerStore = Effect.gen(function* () {
 
   let containers: ReadonlyArray<StoredContainer> = []
   let seen: ReadonlyArray<ContainerRecord> = []
-  const refresh = Effect.map(root.records, (records) => {
-    if (records.containers === seen) return
-    seen = records.containers
-    containers = seen.map(stored)
+  let begun = 0
+  let shown = 0
+  // A look that another one has overtaken may be from before what that one shows: a container that was just made.
+  const refresh = Effect.suspend(() => {
+    const turn = ++begun
+    return Effect.map(root.records, (records) => {
+      if (turn < shown) return
+      shown = turn
+      if (records.containers === seen) return
+      seen = records.containers
+      containers = seen.map(stored)
+    })
   })
   const refreshOrLog = refresh.pipe(
     Effect.catchCause((cause) =>
