@@ -1,8 +1,8 @@
 /**
  * The RuntimeDefault seccomp profile: the families of `syscalls.ts` and the calls whose arguments decide.
  *
- * What it knows and refuses fails with EPERM, what it does not know with ENOSYS: libcs try new calls first and fall back
- * to old ones only when the kernel seems to lack them. The same goes for what the node's libseccomp has no number for
+ * What it does not allow does not exist (ENOSYS), but for what people shall be told is not permitted (EPERM): libcs try new
+ * calls first and fall back to old ones only when the kernel seems to lack them. The same goes for what the node's libseccomp has no number for
  * and OCI runtimes leave out of the filter: fchmodat2, by which glibc changes modes, with libseccomp 2.5.4.
  */
 import type { Seccomp, SeccompArgument, SeccompRule } from "../../model/RuntimeSpec.ts"
@@ -95,7 +95,6 @@ const namespaceRules: ReadonlyArray<SeccompRule> = [
   ...withoutFlags("clone", cloneNewFlag),
   ...withoutFlags("unshare", [...cloneNewFlag, CLONE_NEWTIME])
 ]
-const namespaceCalls: ReadonlySet<string> = new Set(["clone", "unshare", "clone3"])
 
 export type Architecture = "amd64" | "arm64"
 
@@ -112,9 +111,7 @@ export const runtimeDefault = (capabilities: ReadonlySet<string>, architecture: 
       .filter((family) => family.capabilities?.some((name) => capabilities.has(name)) ?? true)
       .flatMap(({ names }) => namesOf(names))
   )
-  const denied = [...here.flatMap(({ names }) => namesOf(names)), ...namesOf(refused)].filter(
-    (name) => !allowed.has(name) && !namespaceCalls.has(name)
-  )
+  const denied = namesOf(refused).filter((name) => !allowed.has(name))
   return {
     defaultAction: "SCMP_ACT_ERRNO",
     defaultErrnoRet: ENOSYS,
@@ -122,7 +119,7 @@ export const runtimeDefault = (capabilities: ReadonlySet<string>, architecture: 
     syscalls: [
       allow([...allowed]),
       // Before the rules for socket: libseccomp allows a socketcall that is not refused by then along with it.
-      refuse([...new Set(denied)]),
+      refuse(denied),
       ...socketRules,
       ...personalityRules,
       ...(capabilities.has("CAP_SYS_ADMIN") ? [] : namespaceRules)
