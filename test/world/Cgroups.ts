@@ -1,8 +1,7 @@
 /** cgroup v1 and v2 hierarchies of the simulated kernel, as directories with control files. */
 import { Errno } from "./Errno.ts"
-import { DynamicFile, type Directory, type FileSystem, type Node } from "./Node.ts"
+import { DynamicFile, SelfMakingDirectory, type Directory, type FileSystem, type Node } from "./Node.ts"
 import type { Process, ProcessTable } from "./ProcessTable.ts"
-import { SelfMakingDirectory } from "./Vfs.ts"
 
 const unlimitedV1 = "9223372036854771712\n"
 const cpuStat = "usage_usec 1000\nuser_usec 600\nsystem_usec 400\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"

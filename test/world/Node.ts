@@ -171,6 +171,12 @@ export class DiskDirectory extends Directory {
   }
 }
 
+/** Directories that make what is created in them themselves (cgroup file systems). */
+export abstract class SelfMakingDirectory extends Directory {
+  abstract make(name: string): Directory
+  abstract remove(name: string): void
+}
+
 /** A directory of /proc or of a cgroup file system: its names are made by the kernel. */
 export class DynamicDirectory extends Directory {
   private readonly lookup: (name: string) => Node | undefined

@@ -12,60 +12,17 @@ import {
   FileNode,
   MagicLink,
   NamespaceNode,
+  SelfMakingDirectory,
   SymlinkNode,
   empty,
   type Node
 } from "./Node.ts"
+import { OpenNode, contentOf, setDynamic } from "./OpenNode.ts"
 import { Pipe, PipeEnd } from "./Pipe.ts"
 import { Paths, pathOf, type Location, type Slot } from "./Paths.ts"
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
-
-/** Directories that make what is created in them themselves (cgroup file systems). */
-export abstract class SelfMakingDirectory extends Directory {
-  abstract make(name: string): Directory
-  abstract remove(name: string): void
-}
-
-/** An open regular file: survives the loss of its name. */
-export class OpenNode {
-  readonly node: FileNode | DynamicFile
-  readonly location: Location
-  private readonly vfs: Vfs
-  private offset = 0
-  private readonly appending: boolean
-  constructor(vfs: Vfs, location: Location, node: FileNode | DynamicFile, appending: boolean) {
-    this.vfs = vfs
-    this.location = location
-    this.node = node
-    this.appending = appending
-  }
-  read(offset: number, length: number): Uint8Array {
-    return contentOf(this.node).subarray(offset, offset + length)
-  }
-  write(bytes: Uint8Array): void {
-    const at = this.appending ? contentOf(this.node).length : this.offset
-    this.writeAt(at, bytes)
-    this.offset = at + bytes.length
-  }
-  writeAt(offset: number, bytes: Uint8Array): void {
-    if (this.node instanceof DynamicFile) setDynamic(this.node, decoder.decode(bytes))
-    else this.node.write(offset, bytes)
-    this.vfs.notify(this.location)
-  }
-  sync(): void {
-    if (this.node instanceof FileNode) this.node.sync()
-  }
-}
-
-const contentOf = (node: FileNode | DynamicFile): Uint8Array =>
-  node instanceof FileNode ? node.read() : encoder.encode(node.get())
-
-const setDynamic = (node: DynamicFile, value: string): void => {
-  if (node.set === undefined) throw new Errno("EACCES")
-  node.set(value)
-}
 
 export class Vfs {
   readonly paths = new Paths()
@@ -165,7 +122,7 @@ export class Vfs {
     const node = mode === "read" ? location.node : this.writableNode(slot, location)
     if (!(node instanceof FileNode) && !(node instanceof DynamicFile)) throw new Errno("EINVAL")
     if (mode === "truncate" && node instanceof FileNode && node.data.length > 0) node.replace(empty)
-    return new OpenNode(this, { ...location, node }, node, mode === "append")
+    return new OpenNode((at) => this.notify(at), { ...location, node }, node, mode === "append")
   }
 
   /** Writes a whole file, as a program does with O_TRUNC. */
@@ -357,26 +314,6 @@ export class Vfs {
     const { node } = this.paths.find(path, { follow: true })
     if (!(node instanceof Directory)) throw new Errno("ENOTDIR")
     return node
-  }
-
-  diskUsage(path: string): { bytes: bigint; inodes: bigint } {
-    const seen = new Set<Node>()
-    let bytes = 0n
-    const visit = (location: Location): void => {
-      const { node } = location
-      if (seen.has(node)) return
-      seen.add(node)
-      bytes += node instanceof FileNode ? BigInt(Math.ceil(node.data.length / 4096) * 4096) : 4096n
-      if (!(node instanceof Directory)) return
-      for (const name of node.names()) {
-        const child = node.get(name)
-        if (child === undefined) continue
-        const crossed = this.paths.cross({ mount: location.mount, node: child, name, up: location })
-        if (crossed.mount === location.mount) visit(crossed)
-      }
-    }
-    visit(this.paths.find(path, { follow: false }))
-    return { bytes, inodes: BigInt(seen.size) }
   }
 
   // Watching

@@ -2,8 +2,9 @@
 import { Effect, Layer, Queue, Scope, Stream, type Cause } from "effect"
 import { Files, type FileSystemStat, type OpenFile } from "../../../src/linux/Files.ts"
 import type { LinuxError } from "../../../src/linux/LinuxError.ts"
+import { diskUsage } from "../diskUsage.ts"
 import { Errno } from "../Errno.ts"
-import type { OpenNode } from "../Vfs.ts"
+import type { OpenNode } from "../OpenNode.ts"
 import type { Seam } from "./Seam.ts"
 
 const defaultMaxBytes = 64 * 1024 * 1024
@@ -149,7 +150,7 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
         vfs().paths.find(path, { follow: true })
         return room
       }),
-    diskUsage: (path) => call("diskUsage", path, () => vfs().diskUsage(path)),
+    diskUsage: (path) => call("diskUsage", path, () => diskUsage(vfs().paths, path)),
     watch
   })
 }

@@ -4,7 +4,7 @@ import { Locks, type HeldLock, type LockMode } from "../../../src/linux/Locks.ts
 import type { Lock } from "../LockTable.ts"
 import { Errno } from "../Errno.ts"
 import { attempt } from "../Program.ts"
-import type { OpenNode } from "../Vfs.ts"
+import type { OpenNode } from "../OpenNode.ts"
 import { refused, type Seam } from "./Seam.ts"
 
 export const locksLayer = (seam: Seam): Layer.Layer<Locks> => {

@@ -1,9 +1,7 @@
 /** crun and runc: create, start, kill, delete, state, exec, update, features, by the command line of the real ones. */
 import { Effect } from "effect"
 import { Errno } from "../Errno.ts"
-import { FifoNode, NamespaceNode, SocketNode } from "../Node.ts"
-import type { NamespaceKind } from "../NamespaceTable.ts"
-import { Pipe, PipeEnd } from "../Pipe.ts"
+import { FifoNode, SocketNode } from "../Node.ts"
 import type { Program, Task } from "../Program.ts"
 import { signals, type MemoryFile, type Process } from "../ProcessTable.ts"
 import { Pty } from "../Wire.ts"
@@ -18,53 +16,8 @@ import {
   type Resources
 } from "./ociCgroups.ts"
 import { parseFlags, type Flags } from "./flags.ts"
-import { containerCommand, findExecutable } from "./shell.ts"
-
-interface OciProcess {
-  readonly args: ReadonlyArray<string>
-  readonly env?: ReadonlyArray<string>
-  readonly cwd: string
-  readonly terminal?: boolean
-  readonly consoleSize?: { readonly height: number; readonly width: number }
-}
-
-interface OciConfig {
-  readonly process: OciProcess
-  readonly root: { readonly path: string }
-  readonly hostname?: string
-  readonly mounts?: ReadonlyArray<{
-    destination: string
-    source?: string
-    type?: string
-    options?: ReadonlyArray<string>
-  }>
-  readonly annotations?: Record<string, string>
-  readonly linux?: {
-    readonly cgroupsPath?: string
-    readonly namespaces?: ReadonlyArray<{ readonly type: string; readonly path?: string }>
-    readonly resources?: Resources
-  }
-}
-
-interface State {
-  readonly id: string
-  readonly pid: number
-  readonly startTime: number
-  readonly bundle: string
-  readonly rootfs: string
-  readonly created: string
-  readonly cgroups: ReadonlyArray<string>
-  readonly annotations: Record<string, string>
-}
-
-/** A refusal with its message: printed and written to the log file, exit code 1. */
-class Refusal extends Errno {
-  readonly text: string
-  constructor(text: string) {
-    super("EINVAL", text)
-    this.text = text
-  }
-}
+import { Refusal, type OciConfig, type OciProcess, type State } from "./ociConfig.ts"
+import { containerProgram, prepareRoot, startInit } from "./ociInit.ts"
 
 const globals = new Set(["--root", "--log", "--log-format", "--log-level", "--cgroup-manager", "--rootless"])
 const locals = new Set([
@@ -84,16 +37,6 @@ const locals = new Set([
   "-e",
   "--cgroup"
 ])
-const namespaceNames: Readonly<Record<string, NamespaceKind>> = {
-  network: "net",
-  ipc: "ipc",
-  uts: "uts",
-  pid: "pid",
-  mount: "mnt",
-  user: "user",
-  cgroup: "cgroup"
-}
-
 type Flavour = "crun" | "runc"
 
 const versions: Readonly<Record<Flavour, string>> = {
@@ -160,9 +103,9 @@ class Runtime {
         yield* task.point("state directory")
         yield* task.sync(() => makeCgroups(world, cgroups))
         yield* task.point("cgroup")
-        yield* this.prepareRoot(config, root)
+        yield* prepareRoot(task, config, root)
         const fifo = yield* task.sync(() => vfs.makeFifo(`${this.directory}/exec.fifo`, 0o622))
-        const init = yield* task.sync(() => this.startInit(config, root, fifo))
+        const init = yield* task.sync(() => startInit(task, config, root, fifo))
         started.init = init
         yield* task.sync(() => {
           for (const path of cgroups) vfs.writeExisting(`${path}/cgroup.procs`, String(init.pid))
@@ -313,7 +256,7 @@ class Runtime {
         return yield* Effect.fail(new Refusal(text))
       }
       yield* task.point("exec")
-      const body = yield* this.program(spec, state.rootfs)
+      const body = yield* containerProgram(task, spec, state.rootfs)
       const own = socket === undefined ? undefined : yield* this.sendTerminal(socket)
       const slave = own?.slave()
       const child = task.fork(body, slave === undefined ? {} : { fds: slave })
@@ -448,93 +391,4 @@ class Runtime {
       else vfs.removeFile(entry.path)
     }
   }
-
-  /** Mount points exist in the root file system, sources on the host; the program is there. */
-  private prepareRoot(config: OciConfig, root: string): Effect.Effect<void, Errno> {
-    return Effect.gen({ self: this }, function* () {
-      const { vfs } = this.world
-      yield* this.task
-        .sync(() => vfs.directory(root))
-        .pipe(Effect.mapError(() => new Refusal(`error stat'ing file ${root}: No such file or directory`)))
-      for (const mount of config.mounts ?? []) {
-        const bind =
-          mount.type === "bind" || (mount.options ?? []).some((option) => option === "bind" || option === "rbind")
-        if (!bind || mount.source === undefined) continue
-        const { source } = mount
-        if (!vfs.exists(source))
-          return yield* Effect.fail(new Refusal(`error mounting ${source}: No such file or directory`))
-        if (vfs.stat(source, true).kind === "directory") {
-          yield* this.task.sync(() => vfs.makeDirectoryInRoot(root, mount.destination, 0o755, 0, 0))
-        }
-      }
-      yield* this.program(config.process, root)
-    })
-  }
-
-  private program(spec: OciProcess, root: string): Effect.Effect<Program, Errno> {
-    const env = environment(spec.env ?? [])
-    const name = spec.args[0] ?? ""
-    if (findExecutable(this.world, root, name, env["PATH"] ?? "/usr/bin:/bin") === undefined) {
-      return Effect.fail(new Refusal(`executable file \`${name}\` not found in $PATH: No such file or directory`))
-    }
-    return Effect.succeed(containerCommand(spec.args, { env, cwd: spec.cwd, root }))
-  }
-
-  private startInit(config: OciConfig, root: string, fifo: FifoNode): Process {
-    const { world, task } = this
-    fifo.pipe = new Pipe()
-    const gate = fifo.pipe
-    const reader = new PipeEnd(gate, "read")
-    const writer = new PipeEnd(gate, "write")
-    const env = environment(config.process.env ?? [])
-    const body: Program = (inner) =>
-      Effect.gen(function* () {
-        yield* gate.read
-        inner.close(60)
-        inner.close(61)
-        return yield* containerCommand(config.process.args, { env, cwd: config.process.cwd, root })(inner)
-      })
-    const fds = new Map(task.process.fds)
-    fds.set(60, reader)
-    fds.set(61, writer)
-    const joined = this.namespacesOf(config)
-    const init = task.fork(body, { newSession: true, fds, env, cwd: config.process.cwd })
-    reader.close()
-    writer.close()
-    init.args = config.process.args
-    for (const [kind, node] of joined) init.namespaces.set(kind, node)
-    init.namespaceInit = (config.linux?.namespaces ?? []).some((one) => one.type === "pid" && (one.path ?? "") === "")
-    if (config.hostname !== undefined) {
-      const uts = joined.get("uts")
-      if (uts !== undefined) world.namespaces.hostnames.set(uts, config.hostname)
-    }
-    return init
-  }
-
-  private namespacesOf(config: OciConfig): ReadonlyMap<NamespaceKind, NamespaceNode> {
-    const found = new Map<NamespaceKind, NamespaceNode>()
-    for (const { type, path } of config.linux?.namespaces ?? []) {
-      const kind = namespaceNames[type]
-      if (kind === undefined) throw new Refusal(`invalid namespace type ${type}`)
-      if (path === undefined || path === "") {
-        found.set(kind, this.world.namespaces.make(kind))
-        continue
-      }
-      if (!this.world.vfs.exists(path)) throw new Refusal(`open ${path}: No such file or directory`)
-      const { node } = this.world.vfs.paths.find(path, { follow: true })
-      if (!(node instanceof NamespaceNode) || node.namespaceKind !== kind) {
-        throw new Refusal(`setns ${path}: Invalid argument`)
-      }
-      found.set(kind, node)
-    }
-    return found
-  }
 }
-
-const environment = (entries: ReadonlyArray<string>): Record<string, string> =>
-  Object.fromEntries(
-    entries.map((entry) => {
-      const at = entry.indexOf("=")
-      return [entry.slice(0, at), entry.slice(at + 1)]
-    })
-  )

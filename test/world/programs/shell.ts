@@ -4,26 +4,14 @@
  */
 import { Effect } from "effect"
 import { Errno } from "../Errno.ts"
-import { Directory, DynamicFile, FileNode, type Node } from "../Node.ts"
+import { Directory, type Node } from "../Node.ts"
 import { Pipe, PipeEnd } from "../Pipe.ts"
-import type { Location } from "../Paths.ts"
-import type { Program, Task } from "../Program.ts"
-import { signals, type Process } from "../ProcessTable.ts"
+import type { Program } from "../Program.ts"
+import { signals } from "../ProcessTable.ts"
 import { Listener } from "../Wire.ts"
 import type { World } from "../World.ts"
-
-export interface Surroundings {
-  readonly env: Readonly<Record<string, string>>
-  readonly cwd: string
-  /** Root directory as a path of the host. */
-  readonly root: string
-}
-
-interface Shell extends Surroundings {
-  readonly task: Task
-  readonly jobs: Array<Process>
-  lastBackground: number
-}
+import { hostPath, plainCommands, say, type Builtin, type Shell, type Surroundings } from "./shellCommands.ts"
+import { expand, split, type Piece } from "./shellSyntax.ts"
 
 /** Node of an executable as a container would find it; names without a slash are looked up in `search`. */
 export const findExecutable = (world: World, root: string, name: string, search: string): Node | undefined => {
@@ -45,62 +33,6 @@ export const containerCommand =
   (args: ReadonlyArray<string>, surroundings: Surroundings): Program =>
   (task) =>
     command({ ...surroundings, task, jobs: [], lastBackground: 0 }, args)
-
-type Builtin = (shell: Shell, args: ReadonlyArray<string>) => Effect.Effect<number, Errno>
-
-const say = (shell: Shell, fd: number, text: string) => shell.task.write(fd, text)
-
-const seconds = (text: string | undefined): number => {
-  if (text === undefined || text === "infinity" || text === "inf") return Number.POSITIVE_INFINITY
-  const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[text.slice(-1)]
-  return unit === undefined ? Number(text) : Number(text.slice(0, -1)) * unit
-}
-
-const top = (shell: Shell): Location => shell.task.vfs.paths.find(shell.root, { follow: true })
-
-const readFile = (shell: Shell, path: string): Uint8Array => {
-  const root = top(shell)
-  const from = path.startsWith("/") ? root : shell.task.vfs.paths.find(`.${shell.cwd}`, { follow: true }, root, root)
-  const { node } = shell.task.vfs.paths.find(path, { follow: true }, from, root)
-  if (node instanceof FileNode) return node.data
-  if (node instanceof DynamicFile) return Buffer.from(node.get())
-  throw new Errno(node instanceof Directory ? "EISDIR" : "EINVAL")
-}
-
-/** A path of the container as a path of the host: good enough for writing, links out of the root are not followed. */
-const hostPath = (shell: Shell, path: string): string => {
-  const absolute = path.startsWith("/") ? path : `${shell.cwd}/${path}`
-  return shell.root === "/" ? absolute : `${shell.root}${absolute}`
-}
-
-const cat = (shell: Shell, args: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    if (args.length === 0) {
-      for (;;) {
-        const chunk = yield* shell.task.read(0)
-        if (chunk === undefined) return 0
-        yield* shell.task.write(1, chunk)
-      }
-    }
-    let code = 0
-    for (const path of args) {
-      const data = yield* Effect.exit(shell.task.sync(() => readFile(shell, path)))
-      if (data._tag === "Success") yield* shell.task.write(1, data.value)
-      else {
-        yield* say(shell, 2, `cat: can't open '${path}': No such file or directory\n`)
-        code = 1
-      }
-    }
-    return code
-  })
-
-const head = (shell: Shell, args: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const count = Number(args[args.indexOf("-c") + 1] ?? "0")
-    const block = new Uint8Array(4096)
-    for (let left = count; left > 0; left -= block.length) yield* shell.task.write(1, block.subarray(0, left))
-    return 0
-  })
 
 const trap = (shell: Shell, args: ReadonlyArray<string>) =>
   Effect.sync(() => {
@@ -132,51 +64,6 @@ const finish = (shell: Shell, code: number, script: string): Effect.Effect<void>
     if (/\bexit\b/.test(script)) shell.task.world.processes.end(shell.task.process, { code, signal: null })
   })
 
-const kill = (shell: Shell, args: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const flag = args.find((word) => word.startsWith("-"))
-    const name = flag === undefined ? "TERM" : args[0] === "-s" ? (args[1] ?? "TERM") : flag.slice(1)
-    const signal = signals[name.replace(/^SIG/, "")] ?? Number(name)
-    const pid = Number(args.at(-1))
-    const found = shell.task.world.processes.all.get(pid === 1 && shell.root !== "/" ? initOf(shell) : pid)
-    if (found === undefined || !shell.task.world.processes.signal(found, signal)) {
-      yield* say(shell, 2, `kill: can't kill pid ${pid}: No such process\n`)
-      return 1
-    }
-    yield* Effect.yieldNow
-    return 0
-  })
-
-const initOf = (shell: Shell): number => {
-  const namespace = shell.task.process.namespaces.get("pid")
-  for (const process of shell.task.world.processes.all.values()) {
-    if (process.namespaceInit && process.namespaces.get("pid") === namespace) return process.pid
-  }
-  return 1
-}
-
-const wait = (shell: Shell) =>
-  Effect.gen(function* () {
-    let code = 0
-    for (const job of shell.jobs.splice(0)) {
-      const status = yield* shell.task.wait(job)
-      code = status.code ?? 128 + (status.signal ?? 0)
-    }
-    return code
-  })
-
-const outOfMemory = (shell: Shell) =>
-  Effect.suspend(() => {
-    const { process, world } = shell.task
-    for (const cgroup of process.cgroups.values()) {
-      cgroup.values.set("memory.events", "low 0\nhigh 0\nmax 1\noom 1\noom_kill 1\noom_group_kill 0\n")
-      cgroup.values.set("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
-    }
-    world.oomKilled.add(process)
-    world.processes.signal(process, 9)
-    return Effect.never
-  })
-
 /** nc -l [-s ADDRESS] -p PORT -e PROGRAM: a program for each connection to the address, 127.0.0.1 unless told. */
 const netcat = (shell: Shell, args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
@@ -206,69 +93,9 @@ const netcat = (shell: Shell, args: ReadonlyArray<string>) =>
   })
 
 const builtins: Readonly<Record<string, Builtin>> = {
+  ...plainCommands,
   nc: netcat,
-  line: (shell) =>
-    Effect.flatMap(shell.task.read(0), (chunk) => Effect.as(shell.task.write(1, chunk ?? new Uint8Array(0)), 0)),
-  stty: (shell) => Effect.as(say(shell, 1, `${shell.task.process.terminal?.size ?? "not a terminal"}\n`), 0),
-  true: () => Effect.succeed(0),
-  false: () => Effect.succeed(1),
-  ":": () => Effect.succeed(0),
-  exit: (_, args) => Effect.succeed(Number(args[0] ?? "0")),
-  sleep: (_, args) =>
-    Effect.suspend(() => {
-      const time = seconds(args[0])
-      return Number.isFinite(time) ? Effect.as(Effect.sleep(time * 1000), 0) : Effect.never
-    }),
-  pause: () => Effect.never,
-  echo: (shell, args) => {
-    const plain = args[0] === "-n"
-    const words = args.slice(plain || args[0] === "-e" ? 1 : 0)
-    return Effect.as(say(shell, 1, `${words.join(" ")}${plain ? "" : "\n"}`), 0)
-  },
-  printf: (shell, args) => {
-    let index = 1
-    const text = (args[0] ?? "")
-      .replace(/\\n/g, "\n")
-      .replace(/\\t/g, "\t")
-      .replace(/\\0/g, "\0")
-      .replace(/%[sd]/g, () => args[index++] ?? "")
-    return Effect.as(say(shell, 1, text), 0)
-  },
-  cat,
-  head,
   trap,
-  kill,
-  wait,
-  oom: outOfMemory,
-  pwd: (shell) => Effect.as(say(shell, 1, `${shell.cwd}\n`), 0),
-  env: (shell) =>
-    Effect.as(
-      say(
-        shell,
-        1,
-        Object.entries(shell.env)
-          .map(([name, value]) => `${name}=${value}\n`)
-          .join("")
-      ),
-      0
-    ),
-  hostname: (shell) => {
-    const uts = shell.task.process.namespaces.get("uts")
-    const name = (uts && shell.task.world.namespaces.hostnames.get(uts)) ?? "localhost"
-    return Effect.as(say(shell, 1, `${name}\n`), 0)
-  },
-  mkdir: (shell, args) =>
-    Effect.as(
-      shell.task.sync(() => shell.task.vfs.makeDirectories(hostPath(shell, args.at(-1) ?? ""))),
-      0
-    ),
-  touch: (shell, args) =>
-    Effect.as(
-      shell.task.sync(() => shell.task.vfs.append(hostPath(shell, args.at(-1) ?? ""), "")),
-      0
-    ),
-  rm: (shell, args) =>
-    Effect.as(Effect.ignore(shell.task.sync(() => shell.task.vfs.removeFile(hostPath(shell, args.at(-1) ?? "")))), 0),
   setsid: (shell, args) =>
     Effect.suspend(() => {
       shell.task.process.session = shell.task.process.pid
@@ -301,43 +128,6 @@ const command = (shell: Shell, args: ReadonlyArray<string>): Effect.Effect<numbe
   return Effect.as(say(shell, 2, `sh: ${args[0]}: not found\n`), 127)
 }
 
-interface Piece {
-  readonly text: string
-  readonly separator: ";" | "&&" | "||" | "&" | "|"
-}
-
-/** Splits a script at its separators, outside quotes. */
-const split = (script: string): ReadonlyArray<Piece> => {
-  const pieces: Array<Piece> = []
-  let start = 0
-  let quote = ""
-  for (let index = 0; index <= script.length; index++) {
-    const character = script[index] ?? ";"
-    if (quote !== "" && index < script.length) {
-      if (character === quote) quote = ""
-      continue
-    }
-    if (character === "'" || character === '"') {
-      quote = character
-      continue
-    }
-    const two = script.slice(index, index + 2)
-    const redirect = script[index - 1] === ">" || script[index - 1] === "<"
-    const separator =
-      two === "&&" || two === "||"
-        ? two
-        : "\n;|".includes(character) || (character === "&" && !redirect)
-          ? character
-          : ""
-    if (separator === "") continue
-    const text = script.slice(start, index).trim()
-    if (text !== "") pieces.push({ text, separator: separator === "\n" ? ";" : (separator as Piece["separator"]) })
-    index += separator.length - 1
-    start = index + 1
-  }
-  return pieces
-}
-
 const runScript = (shell: Shell, script: string): Effect.Effect<number, Errno> =>
   Effect.gen(function* () {
     const pieces = split(script)
@@ -350,7 +140,7 @@ const runScript = (shell: Shell, script: string): Effect.Effect<number, Errno> =
         else if (piece.separator === "|") {
           code = yield* pipeline(shell, piece.text, (pieces[++index] as Piece).text)
         } else {
-          const words = expand(shell, piece.text)
+          const words = wordsOf(shell, piece.text)
           code = yield* simple(shell, words)
           if (words[0] === "exit" || words[0] === "exec") return code
         }
@@ -362,7 +152,7 @@ const runScript = (shell: Shell, script: string): Effect.Effect<number, Errno> =
   })
 
 const background = (shell: Shell, text: string): number => {
-  const child = shell.task.fork((task) => simple({ ...shell, task, jobs: [] }, expand({ ...shell, task }, text)))
+  const child = shell.task.fork((task) => simple({ ...shell, task, jobs: [] }, wordsOf({ ...shell, task }, text)))
   shell.jobs.push(child)
   shell.lastBackground = child.pid
   return 0
@@ -373,10 +163,10 @@ const pipeline = (shell: Shell, left: string, right: string): Effect.Effect<numb
     const pipe = new Pipe()
     const ends = [new PipeEnd(pipe, "read"), new PipeEnd(pipe, "write")] as const
     const fds = shell.task.process.fds
-    const first = shell.task.fork((task) => simple({ ...shell, task, jobs: [] }, expand({ ...shell, task }, left)), {
+    const first = shell.task.fork((task) => simple({ ...shell, task, jobs: [] }, wordsOf({ ...shell, task }, left)), {
       fds: new Map([...fds, [1, ends[1]]])
     })
-    const second = shell.task.fork((task) => simple({ ...shell, task, jobs: [] }, expand({ ...shell, task }, right)), {
+    const second = shell.task.fork((task) => simple({ ...shell, task, jobs: [] }, wordsOf({ ...shell, task }, right)), {
       fds: new Map([...fds, [0, ends[0]]])
     })
     for (const end of ends) end.close()
@@ -385,35 +175,13 @@ const pipeline = (shell: Shell, left: string, right: string): Effect.Effect<numb
     return status.code ?? 128 + (status.signal ?? 0)
   })
 
-/** Words of a simple command: quotes removed, $NAME, $$, $! and $? replaced. */
-const expand = (shell: Shell, text: string): Array<string> => {
-  const words: Array<string> = []
-  const matcher = /(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|((?:[^\s"'\\]|\\.)+))(\s*)/gy
-  let current = ""
-  let open = false
-  for (let match = matcher.exec(text); match !== null; match = matcher.exec(text)) {
-    const [, double, single, bare, space] = match
-    const value =
-      single ??
-      (double === undefined ? variables(shell, bare ?? "") : variables(shell, double)).replace(/\\(["\\$])/g, "$1")
-    current += value
-    open = true
-    if (space !== "") {
-      words.push(current)
-      current = ""
-      open = false
-    }
-  }
-  if (open) words.push(current)
-  return words
-}
-
-const variables = (shell: Shell, text: string): string =>
-  text.replace(/\$(?:\{(\w+)\}|(\w+)|([$!?]))/g, (_, braced: string, bare: string, special: string) => {
-    if (special === "$") return String(shell.task.process.pid)
-    if (special === "!") return String(shell.lastBackground)
-    if (special === "?") return "0"
-    return shell.env[braced ?? bare] ?? ""
+/** Words of a simple command. */
+const wordsOf = (shell: Shell, text: string): Array<string> =>
+  expand(text, (name) => {
+    if (name === "$") return String(shell.task.process.pid)
+    if (name === "!") return String(shell.lastBackground)
+    if (name === "?") return "0"
+    return shell.env[name] ?? ""
   })
 
 const simple = (shell: Shell, words: ReadonlyArray<string>): Effect.Effect<number, Errno> =>
