@@ -6,7 +6,10 @@ const pattern = /^[0-9a-f]{64}$/
 export const isId = (text: string): boolean => pattern.test(text)
 
 /** 256 bits of the Random service, so that a seeded run gives the same ids. Not a secret. */
-export const generateId: Effect.Effect<string> = Effect.map(
-  Effect.all(Array.from({ length: 16 }, () => Random.nextIntBetween(0, 0x10000))),
-  (parts) => parts.map((part) => part.toString(16).padStart(4, "0")).join("")
+export const generateId: Effect.Effect<string> = Effect.map(Random.Random, (random) =>
+  Array.from({ length: 16 }, () =>
+    Math.floor(random.nextDoubleUnsafe() * 0x10000)
+      .toString(16)
+      .padStart(4, "0")
+  ).join("")
 )
