@@ -235,9 +235,11 @@ export const openSite = async (runtime: "crun" | "runc", network: number) => {
     }
     await eventually("the store is unmounted", unmount)
     rmSync(directory, { recursive: true, force: true })
-    // Others may use this machine; cgroups and processes are the only things of theirs that are seen here.
+    // Others may use this machine; cgroups, processes and containerd's named network namespaces are seen here.
     const isOurs = (line: string) =>
-      /^(cgroup|process) /.test(line) ? line.includes(nonce) || line.includes(directory) : true
+      /^(cgroup|process) /.test(line)
+        ? line.includes(nonce) || line.includes(directory)
+        : !/^network namespace \w+: cni-/.test(line)
     // What belongs to a network and not to a pod stays with the plugins: the bridge, and portmap's common chains.
     const isNetworks = (line: string) =>
       line === `link left: ${place.bridge}` ||
