@@ -16,17 +16,37 @@ interface Hierarchy {
   readonly below: (mount: string, cgroup: string) => Effect.Effect<string, CgroupError>
 }
 
-/** File names with the mount points of their controllers. No two controllers have a file of the same name. */
-type Table = ReadonlyArray<{ readonly name: string; readonly mount: string }>
+/** Files that are read together. */
+interface Table {
+  /** Their names with the mount points of their controllers. No two controllers have a file of the same name. */
+  readonly files: ReadonlyArray<{ readonly name: string; readonly mount: string }>
+  /** Of each name, where it is among the files. */
+  readonly places: ReadonlyMap<string, number>
+  /** By cgroup: samples ask for the same ones again and again. */
+  readonly paths: Map<string, ReadonlyArray<string>>
+}
+
+/** Cgroups come and go; so many are remembered before all are forgotten. */
+const mostRemembered = 1024
 
 export const makeReaders = (
   files: Files["Service"],
   { version, mountOf, below }: Hierarchy
 ): Pick<Cgroups["Service"], "usage" | "usageInDetail"> => {
-  const tableOf = (...wanted: ReadonlyArray<FileNames>): Table =>
-    wanted.flatMap(Object.entries<ReadonlyArray<string>>).flatMap(([controller, names]) => {
+  const tableOf = (...wanted: ReadonlyArray<FileNames>): Table => {
+    const found = wanted.flatMap(Object.entries<ReadonlyArray<string>>).flatMap(([controller, names]) => {
       const mount = mountOf(controller)
       return mount === undefined ? [] : names.map((name) => ({ name, mount }))
+    })
+    return { files: found, places: new Map(found.map(({ name }, index) => [name, index])), paths: new Map() }
+  }
+
+  const pathsOf = (cgroup: string, table: Table): Effect.Effect<ReadonlyArray<string>, CgroupError> =>
+    Effect.map(below("/", cgroup), (path) => {
+      const found = table.files.map(({ name, mount }) => `${mount}${path}/${name}`)
+      if (table.paths.size >= mostRemembered) table.paths.clear()
+      table.paths.set(cgroup, found)
+      return found
     })
 
   const read = Effect.fnUntraced(function* (
@@ -35,15 +55,11 @@ export const makeReaders = (
     options?: { readonly keepOpen: boolean }
   ): Effect.fn.Return<ReadonlyArray<Text>, LinuxError | CgroupError> {
     const paths: Array<string> = []
-    for (const cgroup of cgroups) {
-      const path = yield* below("/", cgroup)
-      for (const { name, mount } of table) paths.push(`${mount}${path}/${name}`)
-    }
+    for (const cgroup of cgroups) paths.push(...(table.paths.get(cgroup) ?? (yield* pathsOf(cgroup, table))))
     const texts = yield* files.readKernelTexts(paths, options)
-    const places = new Map(table.map(({ name }, index) => [name, index]))
     return cgroups.map((_, index) => (name) => {
-      const place = places.get(name)
-      return place === undefined ? undefined : texts[index * table.length + place]
+      const place = table.places.get(name)
+      return place === undefined ? undefined : texts[index * table.files.length + place]
     })
   })
 

@@ -7,15 +7,6 @@ const absent: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ENODEV", "ESR
 
 const isAbsent = (error: unknown): boolean => absent.has(codeOf(error) ?? "")
 
-const unlessAbsent = <A>(read: () => A): A | undefined => {
-  try {
-    return read()
-  } catch (error) {
-    if (isAbsent(error)) return undefined
-    throw error
-  }
-}
-
 let scratch = Buffer.allocUnsafe(16 * 1024)
 
 /** The kernel gives whole lines out of a page at least: what is shorter than this was not cut off. */
@@ -82,13 +73,16 @@ const readKept = (path: string): string => {
 }
 
 /** Undefined when it is not there. `keepOpen`: until nobody has read it for half a minute to a minute. */
-export const readKernelText = (path: string, keepOpen: boolean): string | undefined =>
-  unlessAbsent(() =>
-    keepOpen && (kept.size < mostKept || kept.has(path))
-      ? readKept(path)
-      : // The one reader of Node's that opens, reads and closes in one go.
-        readFileSync(path, "utf8")
-  )
+export const readKernelText = (path: string, keepOpen: boolean): string | undefined => {
+  try {
+    if (keepOpen && (kept.size < mostKept || kept.has(path))) return readKept(path)
+    // The one reader of Node's that opens, reads and closes in one go.
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
 
 /** Entries that are asked for in one trip to the thread pool, and read in one go. */
 const batch = 128
