@@ -46,6 +46,10 @@ export type Fault =
   | "start-time"
   /** Never answers RemoveContainer of one that runs. */
   | "hangs"
+  /** The reason of a container that outgrew its memory is any other's. */
+  | "no-oom"
+  /** An image takes the containers with it that stand on it. */
+  | "used-image"
   /** A pod without containers is listed without its time. */
   | "half-made"
 
@@ -91,6 +95,8 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
   const pods = new Map<string, Pod>()
   const containers = new Map<string, FakeContainer>()
   const images = new Set<string>()
+  /** Pod and port. */
+  const listening = new Set<string>()
   let count = 0
   const id = () => (++count).toString(16).padStart(64, "0")
 
@@ -171,6 +177,7 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
     const script = container.config.command.at(-1)
     if (script === "exit 3") setTimeout(() => end(container, 3), 20)
     if (script === "echo done") setTimeout(() => end(container, 0), 20)
+    if (container.config.command[0] === "dd") setTimeout(() => end(container, 137), 20)
     return {}
   }
 
@@ -184,7 +191,13 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
       finishedAt: fault === "start-time" && container.finishedAt > 0n ? now() : container.finishedAt,
       exitCode: container.exitCode,
       reason:
-        container.state !== ContainerState.CONTAINER_EXITED ? "" : container.exitCode === 0 ? "Completed" : "Error",
+        container.state !== ContainerState.CONTAINER_EXITED
+          ? ""
+          : container.exitCode === 0
+            ? "Completed"
+            : container.config.command[0] === "dd" && fault !== "no-oom"
+              ? "OOMKilled"
+              : "Error",
       image: container.config.image,
       imageRef: "image",
       imageId: "image",
@@ -299,11 +312,24 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
       }
       return { url: streams.urlFor({ cmd, stdin }) }
     },
-    execSync: ({ containerId }: { containerId: string }) => {
+    attach: ({ containerId, stdin }: { containerId: string; stdin: boolean }) => {
       if (containerOf(containerId).state !== ContainerState.CONTAINER_RUNNING) {
         throw new Refused(status.FAILED_PRECONDITION, "not running")
       }
-      return { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: 0 }
+      // What it writes from now on is what its program writes.
+      return { url: streams.urlFor({ cmd: containerOf(containerId).config.command, stdin }) }
+    },
+    portForward: ({ podSandboxId, port: [port = 0] }: { podSandboxId: string; port: Array<number> }) => ({
+      url: streams.urlFor({ port, open: podOf(podSandboxId).ready && listening.has(`${podSandboxId} ${port}`) })
+    }),
+    execSync: ({ containerId, cmd }: { containerId: string; cmd: Array<string> }) => {
+      if (containerOf(containerId).state !== ContainerState.CONTAINER_RUNNING) {
+        throw new Refused(status.FAILED_PRECONDITION, "not running")
+      }
+      const [, port] = /nc -l -p (\d+)/.exec(cmd.at(-1) ?? "") ?? []
+      if (port !== undefined) listening.add(`${containerOf(containerId).pod.id} ${port}`)
+      const stdout = cmd[0] === "echo" ? `${cmd.slice(1).join(" ")}\n` : ""
+      return { stdout: Buffer.from(stdout), stderr: Buffer.alloc(0), exitCode: 0 }
     }
   }
   const imageService: Record<string, (request: never) => unknown> = {
@@ -318,6 +344,10 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
     listImages: () => ({ images: [...images].map(imageOf) }),
     removeImage: ({ image }: { image: { image: string } }) => {
       images.delete(image.image)
+      if (fault === "used-image") {
+        for (const container of containers.values())
+          if (container.config.image?.image === image.image) end(container, 137)
+      }
       return {}
     },
     imageFsInfo: () => ({ imageFilesystems: [], containerFilesystems: [] })

@@ -18,15 +18,27 @@ export type StreamFault =
   | "no-stdin"
   /** The end of stdin is not passed on. */
   | "open-stdin"
+  /** What comes back from a forwarded port is something else. */
+  | "bad-forward"
+  /** A forward to a port where nobody listens stays open and says nothing. */
+  | "silent-forward"
 
 export const subprotocols = ["v5", "v4", "v4.base64", "base64", ""].map((name) =>
   `${name}.channel.k8s.io`.replace(/^\./, "")
 )
 
-interface Wanted {
+interface Command {
   readonly cmd: ReadonlyArray<string>
   readonly stdin: boolean
 }
+
+interface Forward {
+  readonly port: number
+  /** Somebody listens there, and sends back what comes. */
+  readonly open: boolean
+}
+
+type Wanted = Command | Forward
 
 const endSignal = 255
 
@@ -42,7 +54,11 @@ const statusOf = (code: number): string =>
 export const startFakeStreams = async (fault: StreamFault, protocol = "v5.channel.k8s.io") => {
   const tokens = new Map<string, Wanted>()
   const server = createServer((_, response) => response.writeHead(404).end())
-  const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => protocol, perMessageDeflate: false })
+  const sockets = new WebSocketServer({
+    noServer: true,
+    handleProtocols: (offered) => (offered.has(protocol) ? protocol : "v4.channel.k8s.io"),
+    perMessageDeflate: false
+  })
   const isBase64 = protocol.includes("base64")
   const hasStatus = protocol.startsWith("v")
 
@@ -52,12 +68,19 @@ export const startFakeStreams = async (fault: StreamFault, protocol = "v5.channe
     if (fault !== "token-again") tokens.delete(token)
     if (wanted === undefined) return void socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n")
     sockets.handleUpgrade(request, socket, head, (client) => {
-      const [command = "", ...args] = wanted.cmd
-      // As in a container: the shell is not this machine's Debian one, but it does what these commands need.
-      const child = spawn(command, args, { stdio: [wanted.stdin ? "pipe" : "ignore", "pipe", "pipe"] })
       const send = (channel: number, data: Buffer) => {
         client.send(isBase64 ? `${channel}${data.toString("base64")}` : Buffer.concat([Uint8Array.of(channel), data]))
       }
+      if ("port" in wanted) {
+        for (const channel of [0, 1]) send(channel, Buffer.from([wanted.port & 0xff, wanted.port >> 8]))
+        if (!wanted.open && fault !== "silent-forward") send(1, Buffer.from("connection refused"))
+        client.on("message", (data: Buffer) => {
+          if (wanted.open) send(0, fault === "bad-forward" ? data.subarray(1).fill(0) : data.subarray(1))
+        })
+        return
+      }
+      const [command = "", ...args] = wanted.cmd
+      const child = spawn(command, args, { stdio: [wanted.stdin ? "pipe" : "ignore", "pipe", "pipe"] })
       child.stdout?.on("data", (data: Buffer) => send(1, fault === "cut-output" ? data.subarray(0, -1) : data))
       child.stderr?.on("data", (data: Buffer) => send(fault === "one-output" ? 1 : 2, data))
       child.stdin?.on("error", () => {})

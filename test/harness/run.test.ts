@@ -49,19 +49,22 @@ const start = (fault: Fault, streamFault: StreamFault = "none") =>
         images: { main: "busybox", spare: "spare" },
         logDirectory: join(place, "logs"),
         compared: [],
+        capabilities: ["memoryLimits"],
         limits: { rpc: fault === "hangs" ? 0.7 : streamFault === "none" ? 5 : 1, settle: 0.7 }
       })
     )
     return { place, profile, ...state }
   })
 
-const running = (fault: Fault, runs: number, streamFault?: StreamFault) =>
+const most = ["pods", "containers", "images", "ListsMeanwhile"]
+
+const running = (fault: Fault, runs: number, only: ReadonlyArray<string> = most, streamFault?: StreamFault) =>
   Effect.gen(function* () {
     const { place, profile, ...state } = yield* start(fault, streamFault)
     const report = yield* run({
       profile,
       operations: allOperations,
-      only: streamFault === undefined ? ["pods", "containers", "images", "ListsMeanwhile"] : ["streams"],
+      only,
       seed: 1,
       runs,
       limitMs: 60_000,
@@ -79,7 +82,7 @@ const running = (fault: Fault, runs: number, streamFault?: StreamFault) =>
   }).pipe(Effect.provide(services))
 
 /** What each fault breaks, and the most steps that show it. */
-const faults: ReadonlyArray<readonly [Fault, RegExp, number]> = [
+const faults: ReadonlyArray<readonly [Fault, RegExp, number, ReadonlyArray<string>?]> = [
   ["remove-twice", /^pod\.remove\.concurrent$/, 2],
   ["exit-code", /^container\.exit\.code$/, 4],
   ["listed-for-ever", /^(container|pod)\.remove\.gone$/, 3],
@@ -87,16 +90,20 @@ const faults: ReadonlyArray<readonly [Fault, RegExp, number]> = [
   ["stop-pod", /^pod\.stop\.(containers|created)$/, 4],
   ["start-time", /^container\.times$/, 4],
   ["hangs", /^rpc\.deadline$/, 4],
-  ["half-made", /^read\.whole$/, 2]
+  ["half-made", /^read\.whole$/, 2, ["ListsMeanwhile"]],
+  ["no-oom", /^container\.exit\.oom$/, 3, ["Start"]],
+  ["used-image", /^image\.remove\.used$/, 4, ["RemoveUsedImage"]]
 ]
 
 const streamFaults: ReadonlyArray<readonly [StreamFault, RegExp]> = [
   ["token-again", /^stream\.token-once$/],
   ["no-exit-code", /^stream\.(exit-code|half-close)$/],
-  ["cut-output", /^(stream\.(open|output-complete|stdin|half-close)|rpc\.deadline)$/],
+  ["cut-output", /^(stream\.(open|output-complete|stdin|half-close|attach)|rpc\.deadline)$/],
   ["one-output", /^stream\.output-complete$/],
   ["no-stdin", /^(stream\.open|rpc\.deadline)$/],
-  ["open-stdin", /^(stream\.open|rpc\.deadline)$/]
+  ["open-stdin", /^(stream\.open|rpc\.deadline)$/],
+  ["bad-forward", /^stream\.forward$/],
+  ["silent-forward", /^stream\.forward-refused$/]
 ]
 
 describe("a run of the harness", () => {
@@ -110,12 +117,12 @@ describe("a run of the harness", () => {
     })
   )
 
-  for (const [fault, rule, steps] of faults) {
+  for (const [fault, rule, steps, only] of faults) {
     it.live(
       `finds the fault ${fault}, makes it small, and keeps it for replay`,
       () =>
         Effect.gen(function* () {
-          const { report, place, profile } = yield* running(fault, 60)
+          const { report, place, profile } = yield* running(fault, 60, only)
           const [failure] = report.failures
           assert.isDefined(failure)
           assert.match(failure?.rule ?? "", rule)
@@ -140,9 +147,10 @@ describe("a run of the harness", () => {
 
   it.live("finds nothing in streams that are as they should be", () =>
     Effect.gen(function* () {
-      const { report } = yield* running("none", 8, "none")
+      const { report } = yield* running("none", 8, ["streams"], "none")
       assert.deepStrictEqual(report.failures, [])
-      for (const rule of ["exit-code", "output-complete", "stdin", "half-close", "token-once"]) {
+      const rules = ["exit-code", "output-complete", "stdin", "half-close", "token-once", "attach", "forward"]
+      for (const rule of rules) {
         assert.isAbove(report.rules[`stream.${rule}`]?.held ?? 0, 0, rule)
       }
     })
@@ -153,7 +161,7 @@ describe("a run of the harness", () => {
       `finds the fault ${fault} of streams`,
       () =>
         Effect.gen(function* () {
-          const { report } = yield* running("none", 60, fault)
+          const { report } = yield* running("none", 60, ["streams"], fault)
           assert.match(report.failures[0]?.rule ?? "", rule)
         }),
       60_000
