@@ -99,6 +99,29 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         reason: "StopContainer leaves a container that was never started CREATED"
       },
       {
+        rule: "container.stop.exited",
+        matching: "which (fails|completes|outgrows), is running; expected exited",
+        reason: "StopContainer answers before it is noticed that a container has just ended by itself"
+      },
+      {
+        rule: "container.exit.oom",
+        matching: 'code 137 and reason "Error"',
+        after: "end",
+        reason: "that a container outgrew its memory while no daemon was there is lost"
+      },
+      {
+        rule: "pod.stop.idempotent",
+        matching: "unknown FS magic",
+        after: "cancel",
+        reason:
+          "a StopPodSandbox that its client has given up leaves a namespace's file that is none; the next one fails"
+      },
+      {
+        rule: "read.known",
+        matching: "failed to decode sandbox container metrics",
+        reason: "ListPodSandboxStats fails while one of the pods is stopped"
+      },
+      {
         rule: "container.exit.code",
         matching: "255 .Unknown.",
         reason: "the exit code of a container that ended while no daemon was there is lost"

@@ -274,7 +274,7 @@ export const observe = Effect.fn("observe")(function* (site: Site): Effect.fn.Re
       allowed.has(state) ? "container.state" : container.because,
       allowed.has(state),
       () =>
-        `${nameOf(container)} is ${state}; expected ${[...allowed].join(" or ")} (its pod is ${[...container.pod.states].join(" or ")})`
+        `${nameOf(container)}, which ${container.behaviour}, is ${state}; expected ${[...allowed].join(" or ")} (its pod is ${[...container.pod.states].join(" or ")})`
     )
     narrow(container, state)
     if (state === "absent") continue
