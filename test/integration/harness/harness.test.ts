@@ -94,10 +94,11 @@ describe("the harness on a real daemon", () => {
   it("opens streams of Cricket and of containerd, each by the subprotocols that it has", async () => {
     for (const profile of [profiles.crun, profiles.containerd]) {
       const { told, report } = await run(profile, "--seed", "1", "--runs", "3", "--only", "streams")
-      expect(report.failures, told).toEqual([])
-      for (const rule of ["open", "exit-code", "output-complete", "stdin", "token-once"]) {
-        expect(report.rules[`stream.${rule}`]?.held, rule).toBeGreaterThan(0)
-      }
+      expect(told).toContain("0 violated")
+      const rules = ["open", "exit-code", "output-complete", "stdin", "token-once"].map((name) => `stream.${name}`)
+      expect(Object.keys(report.rules).filter((rule) => (report.rules[rule]?.held ?? 0) > 0)).toEqual(
+        expect.arrayContaining(rules)
+      )
     }
   }, 300_000)
 
@@ -115,9 +116,9 @@ describe("the harness on a real daemon", () => {
       "--only",
       "pods"
     )
-    expect(status, told).toBe(1)
     expect(told).toMatch(/ {2}cricket-crun {2}\S.*\n {2}containerd {4}\S.*\n {2}rule +(pod|container)\./)
     expect(told).toMatch(/\d+ kinds of differences\n$/)
+    expect(status).toBe(1)
   }, 300_000)
 
   it("says what is left on the host when a target leaves something, and writes it down for replay", async () => {
