@@ -150,6 +150,12 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         reason: "a container whose creation or start a killed daemon has interrupted is in state UNKNOWN"
       },
       {
+        rule: "container.state",
+        matching: "is listed as created, and its status is (running|exited)",
+        after: "cancel",
+        reason: "a StartContainer that its client has given up goes on, and another one is refused meanwhile"
+      },
+      {
         rule: "daemon.survive",
         matching: "is exited; expected created .its pod is notReady",
         after: "end",
