@@ -27,7 +27,7 @@
           mkdir -p $out/lib/cricket $out/bin
           cp -r dist node_modules package.json $out/lib/cricket/
           makeWrapper ${pkgs.nodejs_24}/bin/node $out/bin/cricket \
-            --add-flags "--max-semi-space-size=2 --heap-growing-percent=30 --expose-gc $out/lib/cricket/dist/cricket.js" \
+            --add-flags "--max-semi-space-size=2 $out/lib/cricket/dist/cricket.js" \
             --set MALLOC_ARENA_MAX 1 \
             --prefix PATH : ${lib.makeBinPath (runtimePrograms pkgs)}
           runHook postInstall

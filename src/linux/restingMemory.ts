@@ -5,6 +5,8 @@
  */
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { attemptSync } from "./internal/attempt.ts"
 import { checked } from "./internal/native.ts"
 
@@ -46,10 +48,17 @@ const trim = (): void => {
   mallocTrim(0)
 }
 
+let collect: NodeJS.GCFunction | undefined
+
+const findCollector = (): NodeJS.GCFunction => {
+  setFlagsFromString("--expose-gc")
+  return runInNewContext("gc") as NodeJS.GCFunction
+}
+
 /** Blocks for some 50 ms. */
 export const giveBack = (): void => {
-  // Only where the program was started with --expose-gc. "last-resort" also frees the pages that are empty then.
-  void globalThis.gc?.({ type: "major", flavor: "last-resort", execution: "sync" })
+  // "last-resort" also frees the pages that are empty then.
+  void (collect ??= findCollector())({ type: "major", flavor: "last-resort", execution: "sync" })
   trim()
   // They stay in the page cache, so what is still needed of them comes back without a disk.
   for (const { address, length } of cleanMappings(readFileSync("/proc/self/smaps", "utf8"), process.execPath)) {
@@ -109,7 +118,12 @@ const makeMeter = () => {
   }
 }
 
-/** For ever. */
-export const returnMemory: Effect.Effect<never> = Effect.suspend(() =>
-  watchWork(makeMeter(), { duringWork: trim, atRest: giveBack })
-)
+/**
+ * For ever. The flag is not on the command line because there V8 would not take the code that Node has compiled in: a
+ * quarter more processor time for every start.
+ */
+export const returnMemory: Effect.Effect<never> = Effect.suspend(() => {
+  // The old generation is cleaned whenever it has grown by a third (by 8 MiB at least) instead of fourfold.
+  setFlagsFromString("--heap-growing-percent=30")
+  return watchWork(makeMeter(), { duringWork: trim, atRest: giveBack })
+})
