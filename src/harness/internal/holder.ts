@@ -59,6 +59,18 @@ export const childOf = Effect.fnUntraced(function* (parent: ProcessIdentity) {
     : Option.some<ProcessIdentity>({ pid: child.pid, startTime: child.startTime })
 })
 
+/** A place to mount on has to be there outside too: what is not there yet goes again with the scope. */
+const removeMadeDirectories = Effect.fnUntraced(function* (directories: ReadonlyArray<string>) {
+  const files = yield* Files
+  for (const path of directories) {
+    const isThere = yield* files.lstat(path).pipe(
+      Effect.as(true),
+      Effect.orElseSucceed(() => false)
+    )
+    if (!isThere) yield* Effect.addFinalizer(() => Effect.ignore(files.removeDirectory(path)))
+  }
+})
+
 export const openHolder = Effect.fnUntraced(function* (
   options: HolderOptions
 ): Effect.fn.Return<Holder, TargetError | LinuxError, Files | Processes | Scope.Scope> {
@@ -67,6 +79,7 @@ export const openHolder = Effect.fnUntraced(function* (
   const log = `${options.directory}/namespaces.log`
   const sign = `${options.directory}/namespaces`
   yield* Effect.ignore(files.removeFile(sign))
+  yield* removeMadeDirectories(options.profile.privateDirectories)
   // Closing the scope kills unshare, and that its child; so does the end of this process.
   const child = yield* processes.spawn({
     path: "/bin/sh",
