@@ -58,7 +58,6 @@ const portForward: Operation = {
     const container = pick(some, numberOf(parameters, "container"))
     if (container === undefined) return undefined
     const kind = pick(kinds, numberOf(parameters, "kind")) ?? "open"
-    const port = firstPort + (++model.count % ports)
     const label = `PortForward into ${nameOf(container.pod)} ${says[kind]}`
     const { settle } = target.profile.limits
     return {
@@ -66,6 +65,8 @@ const portForward: Operation = {
       touches: () => [{ object: container }, { object: container.pod }],
       mayTakeMs: target.profile.limits.rpc * 1000,
       ask: Effect.gen(function* () {
+        // Of each client its own, also of two at the same time: the program serves one.
+        const port = firstPort + (++model.count % ports)
         if (kind !== "closed") yield* startEcho(site, container, port)
         const { url } = yield* target.cri.call("portForward", { podSandboxId: container.pod.id, port: [port] })
         const stream = yield* openStream(target, "PortForward", url, "ports")
