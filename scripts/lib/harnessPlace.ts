@@ -179,7 +179,6 @@ const crioProfile = (directory: string, runtime: string) => {
     name: "crio",
     setup: withoutUnified,
     cgroupParent: "/cricket-harness-crio",
-    keptDescriptors: ["^/sys/fs/cgroup/"],
     // One of its own for each start of the daemon.
     lasting: ["(\\.lock|/lock)$", "last_reserved_ip\\.\\d+$", "/cricket-staging/[0-9a-f]+$", "/exec/exec-[0-9a-f]+$"],
     privateDirectories: [

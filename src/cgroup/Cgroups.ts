@@ -182,7 +182,9 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
 
   const remove = Effect.fn("Cgroups.remove")(function* (cgroup: string) {
     for (const mount of mounts) {
-      const attempt = removeBelow(yield* below(mount, cgroup)).pipe(
+      const path = yield* below(mount, cgroup)
+      yield* files.closeKernelTexts(path)
+      const attempt = removeBelow(path).pipe(
         Effect.as(true),
         Effect.catch((error) => (error.code === "EBUSY" ? Effect.succeed(false) : Effect.fail(error)))
       )
@@ -192,9 +194,11 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
 
   const removeIfEmpty = Effect.fn("Cgroups.removeIfEmpty")(function* (cgroup: string) {
     for (const mount of mounts) {
-      yield* Effect.flatMap(below(mount, cgroup), files.removeDirectory).pipe(
+      const path = yield* below(mount, cgroup)
+      yield* files.closeKernelTexts(path)
+      yield* files.removeDirectory(path).pipe(
         Effect.catchIf(
-          (error) => isAbsent(error) || (error._tag === "LinuxError" && inUse.has(error.code)),
+          (error) => isAbsent(error) || inUse.has(error.code),
           () => Effect.void
         )
       )

@@ -15,8 +15,6 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     paths: ["/var/lib/containers/storage", "/run/containers/storage", "/var/lib/cni"],
     // Each daemon has one of its own of these two.
     lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/cricket/exec/exec-[0-9a-f]+$"],
-    // Read again and again; closed when nobody has read them for a minute.
-    keptDescriptors: ["^/sys/fs/cgroup/"],
     // The store binds it over itself before its first mount, as containers/storage does.
     lastingMounts: ["/overlay$"],
     monitor: { program: "conmon", scope: "container" },

@@ -64,12 +64,14 @@ export class Files extends Context.Service<
      * Texts that the kernel makes up in memory: files of cgroups and of /proc, and no others. They are read at once, some
      * microseconds each; a thread of the pool would cost ten times that. Undefined for one that is not there, has gone
      * while it was open, or is switched off (ENOENT, ENOTDIR, ENODEV, ESRCH, EOPNOTSUPP). `keepOpen` is for those that
-     * are read again and again: then they are open already, until nobody has read them for a minute.
+     * are read again and again: then they are open already, until nobody has read them for a minute, or until
+     * `closeKernelTexts` says that their directory goes.
      */
     readonly readKernelTexts: (
       paths: ReadonlyArray<string>,
       options?: { readonly keepOpen?: boolean }
     ) => Effect.Effect<ReadonlyArray<string | undefined>, LinuxError>
+    readonly closeKernelTexts: (directory: string) => Effect.Effect<void>
     /**
      * Where the links of a directory lead that the kernel makes up (/proc/PID/fd), of at most `limit` of them. Undefined
      * when the directory is not there.

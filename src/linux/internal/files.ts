@@ -7,7 +7,7 @@ import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, Rea
 import { attempt, attemptSync, attemptSteps, codeOf, linuxError, Refused } from "./attempt.ts"
 import { type DirectoryOwner, makeDirectoryInRoot, readInRoot, resolveInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
-import { readKernelLinks, readKernelText } from "./kernelTexts.ts"
+import { closeKernelTexts, readKernelLinks, readKernelText } from "./kernelTexts.ts"
 import { diskUsage, removeTree } from "./tree.ts"
 import { watchDirectory } from "./watch.ts"
 
@@ -177,6 +177,7 @@ export const makeFiles = (): Files["Service"] => {
         const read = (path: string) => readKernelText((current = path), keepOpen)
         return Effect.try({ try: () => paths.map(read), catch: (thrown) => linuxError("read", current, thrown) })
       }),
+    closeKernelTexts: (directory: string) => Effect.sync(() => closeKernelTexts(directory)),
     readKernelLinks: Effect.fn("Files.readKernelLinks")((directory: string, limit: number) =>
       attempt("readlink", directory, () => readKernelLinks(directory, limit))
     ),

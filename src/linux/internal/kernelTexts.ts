@@ -55,6 +55,11 @@ const closeUnread = (): void => {
   timer = undefined
 }
 
+/** Those below a directory that is on its way out. */
+export const closeKernelTexts = (directory: string): void => {
+  for (const [path, file] of kept) if (path.startsWith(`${directory}/`)) closeKept(path, file)
+}
+
 const readKept = (path: string): string => {
   const known = kept.get(path)
   const file = known ?? { fd: openSync(path, "r"), read: true }

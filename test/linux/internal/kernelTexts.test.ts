@@ -3,7 +3,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { afterEach, assert, beforeEach, describe, it, vi } from "vitest"
-import { readKernelText } from "../../../src/linux/internal/kernelTexts.ts"
+import { closeKernelTexts, readKernelText } from "../../../src/linux/internal/kernelTexts.ts"
 
 const openCount = (path: string): number =>
   readdirSync("/proc/self/fd").filter((fd) => {
@@ -52,6 +52,15 @@ describe("texts of the kernel", () => {
     assert.deepStrictEqual(names(readKernelText(path, true)), expected)
     const limits = readFileSync("/proc/self/limits", "utf8")
     assert.strictEqual(readKernelText("/proc/self/limits", true), limits)
+  })
+
+  it("are closed with their directory", () => {
+    const directory = `/proc/${process.pid}`
+    readKernelText(`${directory}/status`, true)
+    closeKernelTexts(`${directory}0`)
+    assert.strictEqual(openCount(`${directory}/status`), 1)
+    closeKernelTexts(directory)
+    assert.strictEqual(openCount(`${directory}/status`), 0)
   })
 
   it("are closed when nobody reads them any more", () => {

@@ -79,6 +79,8 @@ export const filesLayer = (seam: Seam): Layer.Layer<Files> => {
       call("readText", path, () => new TextDecoder().decode(vfs().read(path, options?.maxBytes ?? defaultMaxBytes))),
     readKernelTexts: (paths) =>
       call("readKernelTexts", paths.join(" "), () => paths.map((path) => unlessAbsent(() => vfs().readText(path)))),
+    // Nothing stays open here.
+    closeKernelTexts: () => Effect.void,
     readKernelLinks: (directory, limit) =>
       call("readKernelLinks", directory, () =>
         unlessAbsent(() =>
