@@ -38,6 +38,10 @@ export const ContainerState = Schema.TaggedUnion({
 })
 export type ContainerState = typeof ContainerState.Type
 
+/** Until its end is written down, also while it is being stopped; never one whose start was overtaken by its stop. */
+export const isRunning = (state: ContainerState): boolean =>
+  state._tag === "Running" || (state._tag === "Stopping" && state.startedAtNs > 0n)
+
 export type ContainerEvent =
   | { readonly _tag: "Created"; readonly pid: number; readonly startTime: number }
   | { readonly _tag: "CreateFailed"; readonly atNs: bigint; readonly message: string }

@@ -8,6 +8,7 @@ import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { execProcess } from "../oci/spec/execProcess.ts"
 import { orFail } from "../oci/spec/fault.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
+import { isRunning } from "./ContainerState.ts"
 import { Jobs } from "./Jobs.ts"
 import { findContainer } from "./lookup.ts"
 import { WrongState } from "./PodError.ts"
@@ -31,8 +32,9 @@ export const checkRunning = Effect.fn("checkRunning")(function* (containerId: st
   const container = yield* findContainer(containerId)
   const { id, state } = container
   // Also while it is being stopped: probes and hooks run during the grace period.
-  if (state._tag === "Running" || state._tag === "Stopping") return container
-  return yield* new WrongState({ object: `container ${id}`, action: "exec in", reason: `it is ${state._tag}` })
+  if (isRunning(state)) return container
+  const reason = state._tag === "Stopping" ? "it is stopped before it was started" : `it is ${state._tag}`
+  return yield* new WrongState({ object: `container ${id}`, action: "exec in", reason })
 })
 
 /** By record: a container's specification never changes, and reading it takes longer than all else of an exec. */

@@ -8,6 +8,7 @@ import { Settings } from "../config/Settings.ts"
 import { Files } from "../linux/Files.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
 import type { ContainerRecord } from "../pod/ContainerRecord.ts"
+import { isRunning } from "../pod/ContainerState.ts"
 import { Jobs } from "../pod/Jobs.ts"
 import type { PodRecord } from "../pod/PodRecord.ts"
 import { Pods } from "../pod/Pods.ts"
@@ -21,7 +22,7 @@ import { type Family, type MetricGroup, metricGroups } from "./metrics/Family.ts
 import { networkFamilies } from "./metrics/networkFamilies.ts"
 import { readProcessFacts } from "./metrics/processFacts.ts"
 import { collectionPeriod } from "./period.ts"
-import { cgroupOf, isReady, isRunning, networkNamespaceOf } from "./running.ts"
+import { cgroupOf, isReady, networkNamespaceOf } from "./running.ts"
 
 export interface Descriptor {
   readonly name: string
@@ -146,7 +147,7 @@ export class PodMetrics extends Context.Service<
 
       const sweep = Effect.fn("PodMetrics.sweep")(function* () {
         const snapshot = yield* pods.snapshot
-        const running = Array.from(snapshot.containers.values()).filter(isRunning)
+        const running = Array.from(snapshot.containers.values()).filter(({ state }) => isRunning(state))
         const inside = Map.groupBy(running, ({ podId }) => podId)
         if (has("disk")) yield* layers.refresh(running.map(({ id }) => id))
         const disk = yield* fileSystem

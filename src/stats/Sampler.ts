@@ -10,6 +10,7 @@ import type { Usage } from "../cgroup/Usage.ts"
 import { Settings } from "../config/Settings.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
 import type { ContainerRecord } from "../pod/ContainerRecord.ts"
+import { isRunning } from "../pod/ContainerState.ts"
 import type { PodRecord } from "../pod/PodRecord.ts"
 import { Pods } from "../pod/Pods.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
@@ -17,7 +18,7 @@ import { makeSheet } from "./internal/sheet.ts"
 import { unlessRefused } from "./internal/unlessRefused.ts"
 import { LayerUsage } from "./LayerUsage.ts"
 import { collectionPeriod } from "./period.ts"
-import { cgroupOf, isReady, isRunning, networkNamespaceOf } from "./running.ts"
+import { cgroupOf, isReady, networkNamespaceOf } from "./running.ts"
 import { type CgroupSample, type ContainerSample, nanoCoresSince, type PodSample, sumOf } from "./Sample.ts"
 
 export class Sampler extends Context.Service<
@@ -100,7 +101,7 @@ export class Sampler extends Context.Service<
       const runningIn = Effect.fnUntraced(function* (wanted: ReadonlyArray<PodRecord>) {
         const ids = new Set(wanted.map(({ id }) => id))
         const { containers } = yield* pods.snapshot
-        return Array.from(containers.values()).filter((one) => ids.has(one.podId) && isRunning(one))
+        return Array.from(containers.values()).filter((one) => ids.has(one.podId) && isRunning(one.state))
       })
 
       const forgetRemoved = Effect.map(pods.snapshot, (snapshot) => {

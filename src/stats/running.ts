@@ -1,11 +1,7 @@
-/** Which containers there are statistics of in lists, and where the kernel counts what they use. */
+/** Which pods there are statistics of in lists, and where the kernel counts what pods and containers use. */
 import type { ContainerRecord } from "../pod/ContainerRecord.ts"
 import type { PodRecord } from "../pod/PodRecord.ts"
 import type { Resource } from "../pod/Resource.ts"
-
-/** Until its end is written down a container uses something, also while it is being stopped. */
-export const isRunning = ({ state }: ContainerRecord): boolean =>
-  state._tag === "Running" || (state._tag === "Stopping" && state.startedAtNs > 0n)
 
 export const isReady = ({ state }: PodRecord): boolean => state._tag === "Ready"
 

@@ -3,8 +3,8 @@ import { BinaryWriter } from "@bufbuild/protobuf/wire"
 import { Effect } from "effect"
 import { ContainerStats, type ContainerStatsFilter, type ListContainerStatsRequest } from "../../gen/runtime/v1/api.ts"
 import type { ContainerRecord } from "../../pod/ContainerRecord.ts"
+import { isRunning } from "../../pod/ContainerState.ts"
 import { Pods } from "../../pod/Pods.ts"
-import { isRunning } from "../../stats/running.ts"
 import type { ContainerSample } from "../../stats/Sample.ts"
 import { Sampler } from "../../stats/Sampler.ts"
 import { inOneMessage, type ItemType } from "../streamed.ts"
@@ -14,7 +14,7 @@ import { toContainerIdentity, toContainerUsage } from "./statsWire.ts"
 export const containerSamplesLike = Effect.fnUntraced(function* (filter: ContainerStatsFilter | undefined) {
   const { containers } = yield* (yield* Pods).snapshot
   const like = filter === undefined ? undefined : { ...filter, state: undefined }
-  const wanted = Array.from(containers.values()).filter((one) => isRunning(one) && containerMatches(one, like))
+  const wanted = Array.from(containers.values()).filter((one) => isRunning(one.state) && containerMatches(one, like))
   const samples = yield* (yield* Sampler).containers(wanted)
   return samples.filter(({ usage }) => usage !== undefined)
 })

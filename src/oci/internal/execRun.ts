@@ -102,15 +102,17 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
   const services = yield* Effect.context<Files | Processes>()
   // Of this daemon alone: what a runtime that outlives it still writes finds no place once the next one has begun.
   const directory = posix.join(options.directory, `${prefix}${(yield* generateId).slice(0, 16)}`)
+  let begun = false
   let prepared = false
-  const prepare = Effect.suspend(() =>
-    prepared
-      ? Effect.void
-      : Effect.map(files.makeDirectory(directory, { mode: 0o700, recursive: true }), () => {
-          prepared = true
-        })
-  )
-  yield* Effect.addFinalizer(() => (prepared ? Effect.ignore(files.removeTree(directory)) : Effect.void))
+  const prepare = Effect.suspend(() => {
+    if (prepared) return Effect.void
+    // It may be made although nobody waits for it any more.
+    begun = true
+    return Effect.map(files.makeDirectory(directory, { mode: 0o700, recursive: true }), () => {
+      prepared = true
+    })
+  })
+  yield* Effect.addFinalizer(() => (begun ? Effect.ignore(files.removeTree(directory)) : Effect.void))
 
   /** The runtime in the foreground. Ends with the scope: a command that still runs then is killed. */
   const begin = Effect.fnUntraced(function* (
