@@ -22,6 +22,7 @@ import { Images } from "./image/Images.ts"
 import { PullSettings } from "./image/PullSettings.ts"
 import { RegistriesConf } from "./image/RegistriesConf.ts"
 import { RegistryClient } from "./image/RegistryClient.ts"
+import { TrustPolicy } from "./image/TrustPolicy.ts"
 import { Files } from "./linux/Files.ts"
 import { LayerUnpacker } from "./linux/LayerUnpacker.ts"
 import { Locks } from "./linux/Locks.ts"
@@ -114,7 +115,7 @@ export const services = (settings: SettingsShape, options: DaemonOptions) => {
 
   const images = Layer.merge(Images.layer, ImagePuller.layer).pipe(
     Layer.provide(RegistryClient.layer),
-    Layer.provide(RegistriesConf.layer),
+    Layer.provide(Layer.merge(RegistriesConf.layer, TrustPolicy.layer)),
     Layer.provideMerge(
       PullSettings.layer(options.environment, options.architecture, {
         ...(options.registriesConf === undefined ? {} : { registriesConf: options.registriesConf }),

@@ -83,6 +83,8 @@ const codes: Record<RpcError["_tag"], status> = {
   ShortNameAmbiguous: status.INVALID_ARGUMENT,
   RegistryBlocked: status.UNKNOWN,
   RegistriesConfError: status.UNKNOWN,
+  SignatureValidationFailed: status.UNKNOWN,
+  TrustPolicyError: status.UNKNOWN,
 
   StoreIo: status.UNKNOWN,
   StoreCorrupt: status.UNKNOWN,

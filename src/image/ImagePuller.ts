@@ -11,11 +11,14 @@ import { PullSettings } from "./PullSettings.ts"
 import { formatReference, isShortName, pinned, type Reference } from "./Reference.ts"
 import { type PullSource, RegistriesConf } from "./RegistriesConf.ts"
 import { RegistryClient } from "./RegistryClient.ts"
+import { type SignatureValidationFailed, TrustPolicy } from "./TrustPolicy.ts"
 
 export interface PullRequest {
   /** As the user wrote it: short names are allowed. */
   readonly reference: string
   readonly auth: AuthConfig | undefined
+  /** Of the pod that needs it, which may have a trust policy of its own. */
+  readonly namespace?: string
 }
 
 /** What makes two requests the same pull. */
@@ -50,7 +53,7 @@ export class ImagePuller extends Context.Service<
   static readonly layer: Layer.Layer<
     ImagePuller,
     never,
-    Files | ImageStore | PullSettings | RegistriesConf | RegistryClient
+    Files | ImageStore | PullSettings | RegistriesConf | RegistryClient | TrustPolicy
   > = Layer.effect(
     ImagePuller,
     Effect.gen(function* () {
@@ -58,6 +61,7 @@ export class ImagePuller extends Context.Service<
       const { layersInAll, layersPerImage, platform } = yield* PullSettings
       const registries = yield* RegistriesConf
       const client = yield* RegistryClient
+      const trust = yield* TrustPolicy
       const limits = {
         claims: yield* makeLayerClaims,
         downloads: yield* Semaphore.make(layersInAll),
@@ -113,10 +117,23 @@ export class ImagePuller extends Context.Service<
         lookup: (job: PullJob) => Effect.forkScoped(run(job), { startImmediately: true })
       })
 
+      /** Of what a short name can mean, that which policy lets in. */
+      const permitted = Effect.fnUntraced(function* (references: ReadonlyArray<Reference>, namespace: string) {
+        const admitted: Array<Reference> = []
+        let refused: SignatureValidationFailed | undefined
+        for (const reference of references) {
+          yield* trust.permit(reference, namespace).pipe(
+            Effect.map(() => void admitted.push(reference)),
+            Effect.catchTag("SignatureValidationFailed", (failure) => Effect.sync(() => void (refused ??= failure)))
+          )
+        }
+        return admitted.length === 0 && refused !== undefined ? yield* refused : admitted
+      })
+
       const pull = Effect.fn("ImagePuller.pull")(function* (
         request: PullRequest
       ): Effect.fn.Return<StoredImage, PullError> {
-        const references = yield* registries.resolve(request.reference)
+        const references = yield* permitted(yield* registries.resolve(request.reference), request.namespace ?? "")
         const [first] = references
         const credentials =
           references.length === 1 && first !== undefined

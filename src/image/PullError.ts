@@ -7,6 +7,7 @@ import type { StoreError } from "../store/StoreError.ts"
 import type { InvalidReference } from "./Reference.ts"
 import type { RegistriesConfError, RegistryBlocked, ShortNameAmbiguous } from "./RegistriesConf.ts"
 import type { RegistryError } from "./RegistryError.ts"
+import type { SignatureValidationFailed, TrustPolicyError } from "./TrustPolicy.ts"
 
 const fields = {
   /** Full reference, or the directory of an import. */
@@ -95,6 +96,8 @@ export type PullError =
   | ShortNameAmbiguous
   | RegistryBlocked
   | RegistriesConfError
+  | SignatureValidationFailed
+  | TrustPolicyError
 
 /** What one attempt to install an image can meet. */
 export type AttemptError =
@@ -129,7 +132,15 @@ export const toPullError = (
   reference: string,
   error: AttemptError,
   others: ReadonlyArray<string>
-): Exclude<PullError, InvalidReference | ShortNameAmbiguous | RegistryBlocked | RegistriesConfError> => {
+): Exclude<
+  PullError,
+  | InvalidReference
+  | ShortNameAmbiguous
+  | RegistryBlocked
+  | RegistriesConfError
+  | SignatureValidationFailed
+  | TrustPolicyError
+> => {
   const common = { reference, reason: error.message, others, cause: error }
   switch (error._tag) {
     case "RegistryUnreachable":

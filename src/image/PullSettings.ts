@@ -12,6 +12,11 @@ export interface PullSettingsShape {
   readonly certsDirs: ReadonlyArray<string>
   /** containers-auth.json(5): the first file that has an entry for the repository is used. */
   readonly authFiles: ReadonlyArray<string>
+  /** Of policies for Kubernetes namespaces, NAMESPACE.json. */
+  readonly policyDirectory: string
+  /** containers-policy.json(5) as configured; "" takes the first of `policyFiles` that is there. */
+  readonly policyFile: string
+  readonly policyFiles: ReadonlyArray<string>
   readonly shortNameMode: "enforcing" | "disabled"
   /** A pull without a byte for this long fails; zero never does, but stalled connections are replaced all the same. */
   readonly progressTimeout: Duration.Duration
@@ -49,6 +54,9 @@ export class PullSettings extends Context.Service<PullSettings, PullSettingsShap
                   `${environment.DOCKER_CONFIG ?? `${home}/.docker`}/config.json`
                 ]
               : [image.global_auth_file],
+          policyDirectory: image.signature_policy_dir,
+          policyFile: image.signature_policy,
+          policyFiles: [`${configHome}/containers/policy.json`, "/etc/containers/policy.json"],
           shortNameMode: image.short_name_mode,
           progressTimeout: image.pull_progress_timeout,
           platform: hostPlatform(nodeArch),
@@ -68,6 +76,9 @@ export class PullSettings extends Context.Service<PullSettings, PullSettingsShap
       registriesConfDirs: [],
       certsDirs: [],
       authFiles: [],
+      policyDirectory: "/nonexistent/policies",
+      policyFile: "",
+      policyFiles: [],
       shortNameMode: "enforcing",
       progressTimeout: Duration.zero,
       platform: { os: "linux", architecture: "amd64" },

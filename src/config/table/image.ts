@@ -64,14 +64,14 @@ export const image = section("Images: where they come from and which are trusted
     doc: "Policy that decides which images are trusted (containers-policy.json). Empty means the system's.",
     flags: ["signature-policy"],
     env: "CONTAINER_SIGNATURE_POLICY",
-    built: false
+    built: true
   }),
   signature_policy_dir: option(path, {
     default: "/etc/crio/policies",
     doc: "Directory of policies per Kubernetes namespace, named NAMESPACE.json.",
     flags: ["signature-policy-dir"],
     env: "CONTAINER_SIGNATURE_POLICY_DIR",
-    built: false
+    built: true
   }),
   insecure_registries: option(list(text, "strings"), {
     default: [],

@@ -6,7 +6,11 @@ import { ImagePuller } from "../../image/ImagePuller.ts"
 import { Jobs } from "../../pod/Jobs.ts"
 import { InvalidRequest } from "../../pod/PodError.ts"
 
-export const pullImage = Effect.fn("ImageService.PullImage")(function* ({ image, auth }: PullImageRequest) {
+export const pullImage = Effect.fn("ImageService.PullImage")(function* ({
+  image,
+  auth,
+  sandboxConfig
+}: PullImageRequest) {
   const reference = image?.image ?? ""
   if (reference === "") return yield* new InvalidRequest({ field: "image.image", reason: "no image is named" })
   if (auth !== undefined && isUnreadable(auth)) {
@@ -17,6 +21,8 @@ export const pullImage = Effect.fn("ImageService.PullImage")(function* ({ image,
   }
   const puller = yield* ImagePuller
   const jobs = yield* Jobs
-  const { id } = yield* puller.pull({ reference, auth }).pipe(jobs.waiting(`pull ${reference}`))
+  const { id } = yield* puller
+    .pull({ reference, auth, namespace: sandboxConfig?.metadata?.namespace ?? "" })
+    .pipe(jobs.waiting(`pull ${reference}`))
   return { imageRef: id } satisfies PullImageResponse
 })

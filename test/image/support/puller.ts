@@ -6,6 +6,7 @@ import { Images } from "../../../src/image/Images.ts"
 import { PullSettings, type PullSettingsShape } from "../../../src/image/PullSettings.ts"
 import { RegistriesConf } from "../../../src/image/RegistriesConf.ts"
 import { RegistryClient } from "../../../src/image/RegistryClient.ts"
+import { TrustPolicy } from "../../../src/image/TrustPolicy.ts"
 import { type Handler, makeHttp } from "./fakeRegistry.ts"
 import { hostFiles } from "./hostFiles.ts"
 import { makeMemoryStore } from "./memoryStore.ts"
@@ -19,7 +20,7 @@ export const makePuller = (
   const http = makeHttp(handler)
   const store = makeMemoryStore()
   const layer = Layer.mergeAll(ImagePuller.layer, Images.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(RegistryClient.layer, RegistriesConf.layer)),
+    Layer.provideMerge(Layer.mergeAll(RegistryClient.layer, RegistriesConf.layer, TrustPolicy.layer)),
     Layer.provideMerge(Layer.mergeAll(http.layer, store.layer)),
     Layer.provideMerge(PullSettings.layerTest({ registriesConf, ...options.settings })),
     Layer.provideMerge(hostFiles(options.files ?? {})),

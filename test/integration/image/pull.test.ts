@@ -11,6 +11,7 @@ import { Images } from "../../../src/image/Images.ts"
 import { PullSettings } from "../../../src/image/PullSettings.ts"
 import { RegistriesConf } from "../../../src/image/RegistriesConf.ts"
 import { RegistryClient } from "../../../src/image/RegistryClient.ts"
+import { TrustPolicy } from "../../../src/image/TrustPolicy.ts"
 import { Files } from "../../../src/linux/Files.ts"
 import { ImageStore } from "../../../src/store/ImageStore.ts"
 import { noAuth } from "../../image/support/puller.ts"
@@ -111,7 +112,7 @@ const inWorld = <A, E>(
     writeFileSync(`${place.directory}/auth.json`, JSON.stringify({ auths: options.auths ?? {} }))
     const layer = Layer.mergeAll(ImagePuller.layer, Images.layer, ImageImport.layer).pipe(
       Layer.provide(RegistryClient.layer),
-      Layer.provide(RegistriesConf.layer),
+      Layer.provide(Layer.merge(RegistriesConf.layer, TrustPolicy.layer)),
       Layer.provide(httpTransport),
       Layer.provide(
         PullSettings.layerTest({
