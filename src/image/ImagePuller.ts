@@ -133,10 +133,12 @@ export class ImagePuller extends Context.Service<
       const pull = Effect.fn("ImagePuller.pull")(function* (
         request: PullRequest
       ): Effect.fn.Return<StoredImage, PullError> {
-        const references = yield* permitted(yield* registries.resolve(request.reference), request.namespace ?? "")
+        const meant = yield* registries.resolve(request.reference)
+        const references = yield* permitted(meant, request.namespace ?? "")
         const [first] = references
+        // A name that may mean several registries names none of them: none gets the secret.
         const credentials =
-          references.length === 1 && first !== undefined
+          meant.length === 1 && first !== undefined
             ? fromAuthConfig(request.auth, first, isShortName(request.reference))
             : undefined
         return yield* Effect.scoped(Effect.flatMap(RcMap.get(jobs, new PullJob(references, credentials)), Fiber.join))
