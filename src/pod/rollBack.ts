@@ -29,13 +29,15 @@ export const rollBack = Effect.fnUntraced(function* (id: string, reason: string)
   const remove = Effect.flatMap(surrender(id, reason), (isContainer) =>
     isContainer ? removeContainer(id) : removePod(id)
   )
+  const goOn = releases.persevere(`roll back ${id}`, remove)
   yield* dissolve(id).pipe(
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause)
-        ? Effect.void
+        ? // No client sees what is half made, so none would ask again. Where the daemon ends, this ends with it.
+          goOn
         : Effect.logWarning(`roll back of ${id} failed and goes on as its removal`, cause).pipe(
             Effect.andThen(Effect.ignore(surrender(id, reason))),
-            Effect.andThen(releases.persevere(`roll back ${id}`, remove))
+            Effect.andThen(goOn)
           )
     )
   )
