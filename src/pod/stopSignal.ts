@@ -15,13 +15,15 @@ const lastOf = (status: string, field: string): string =>
 const has = (status: string, mask: "SigCgt" | "SigBlk", signal: number): boolean =>
   ((BigInt(`0x${lastOf(status, mask) || "0"}`) >> BigInt(signal - 1)) & 1n) === 1n
 
+/** runc on its way to the container's program: it handles every signal, and forgets it. */
+const isRuntime = (status: string): boolean => /^Name:\s*runc:\[/m.test(status)
+
 /** `status` is /proc/PID/status. A blocked signal is kept for the process, which may be waiting for it. */
 export const takesSignal = (status: string, signal: number): boolean =>
   signal === SIGKILL ||
   signal === SIGSTOP ||
-  lastOf(status, "NSpid") !== "1" ||
-  has(status, "SigCgt", signal) ||
-  has(status, "SigBlk", signal)
+  (!isRuntime(status) &&
+    (lastOf(status, "NSpid") !== "1" || has(status, "SigCgt", signal) || has(status, "SigBlk", signal)))
 
 /** Milliseconds between two looks at a process without a handler: at first, and at most. */
 const shortestPause = 5

@@ -27,6 +27,13 @@ describe("takesSignal", () => {
     assert.isFalse(takesSignal(status([4711, 1]), SIGTERM))
   })
 
+  it("runc before it becomes the container's program handles signals, and loses them", () => {
+    const runc = status([4711, 1], mask(1, SIGTERM, 17)).replace("Name:\ttop", "Name:\trunc:[2:INIT]")
+    assert.isFalse(takesSignal(runc, SIGTERM))
+    assert.isFalse(takesSignal(runc.replace("4711\t1", "4711"), SIGTERM))
+    assert.isTrue(takesSignal(runc, 9))
+  })
+
   it("a blocked signal waits for it", () =>
     assert.isTrue(takesSignal(status([4711, 1], mask(), mask(SIGTERM)), SIGTERM)))
 
