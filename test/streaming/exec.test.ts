@@ -2,22 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { TerminalSize } from "../../src/streaming/Session.ts"
-import { SpdyClient, until, WebSocketClient } from "./clients.ts"
+import { until, WebSocketClient } from "./clients.ts"
+import { exitCode, spdy, success, webSocket } from "./execClients.ts"
 import { attachRequest, execRequest, type FakeProcess, makeProcess, serveProcess, startServer } from "./support.ts"
-
-const promise = <A>(run: () => Promise<A>) => Effect.promise(run)
-
-const success = '{"status":"Success"}'
-
-const exitCode = (text: string) => JSON.parse(text).details.causes[0].message
-
-const webSocket = (url: string, protocol: string) => promise(() => WebSocketClient.open(url, [protocol]))
-
-const spdy = (url: string, ...types: ReadonlyArray<string>) => promise(() => SpdyClient.open(url, ["error", ...types]))
 
 /** A command that copies its input to its output and ends with it. */
 const cat = Effect.fnUntraced(function* (process: FakeProcess) {
-  yield* promise(() => until("the input ends", () => process.state.inputEnded))
+  yield* Effect.promise(() => until("the input ends", () => process.state.inputEnded))
   yield* process.stdout(process.state.input)
   yield* process.end(0)
 })
@@ -31,10 +22,10 @@ describe("over SPDY", () => {
       client.data("stdin", "one ")
       client.data("stdin", "two", true)
       yield* cat(process)
-      assert.strictEqual(yield* promise(() => client.status()), success)
+      assert.strictEqual(yield* Effect.promise(() => client.status()), success)
       assert.strictEqual(client.text("stdout"), "one two")
       assert.isTrue(client.of("stdout").fin && client.of("stderr").fin)
-      yield* promise(() => until("the connection closes", () => client.closed))
+      yield* Effect.promise(() => until("the connection closes", () => client.closed))
       assert.isTrue(process.state.released)
     })
   )
@@ -47,7 +38,7 @@ describe("over SPDY", () => {
       yield* process.stdout("out")
       yield* process.stderr("err")
       yield* process.end(3)
-      assert.strictEqual(exitCode(yield* promise(() => client.status())), "3")
+      assert.strictEqual(exitCode(yield* Effect.promise(() => client.status())), "3")
       assert.deepStrictEqual([client.text("stdout"), client.text("stderr")], ["out", "err"])
     })
   )
@@ -59,10 +50,10 @@ describe("over SPDY", () => {
       const url = yield* server.urlFor({ ...execRequest, stderr: false, terminal: true })
       const client = yield* spdy(url, "stdin", "stdout", "resize")
       for (let width = 1; width <= 10_000; width++) client.data("resize", `{"Width":${width},"Height":40}\n`)
-      yield* promise(() => until("the last size", () => process.sizes.at(-1)?.width === 10_000))
+      yield* Effect.promise(() => until("the last size", () => process.sizes.at(-1)?.width === 10_000))
       assert.deepStrictEqual(process.sizes.at(-1), { width: 10_000, height: 40 })
       yield* process.end(0)
-      assert.strictEqual(yield* promise(() => client.status()), success)
+      assert.strictEqual(yield* Effect.promise(() => client.status()), success)
     })
   )
 
@@ -78,15 +69,15 @@ describe("over SPDY", () => {
       const shape = { stdin: false, stderr: false, terminal: true }
       const client = yield* spdy(yield* server.urlFor({ ...execRequest, ...shape }), "stdout", "resize")
       client.data("resize", '{"Width":120,"Height":40}{"Width":121,"Hei')
-      yield* promise(() => until("it starts", () => started.length === 1))
+      yield* Effect.promise(() => until("it starts", () => started.length === 1))
       assert.deepStrictEqual(started, [{ width: 120, height: 40 }])
       client.data("resize", 'ght":41}')
-      yield* promise(() => until("the next size", () => process.sizes.at(-1)?.width === 121))
+      yield* Effect.promise(() => until("the next size", () => process.sizes.at(-1)?.width === 121))
       const silent = yield* spdy(yield* server.urlFor({ ...execRequest, ...shape }), "stdout", "resize")
-      yield* promise(() => until("it starts", () => started.length === 2))
+      yield* Effect.promise(() => until("it starts", () => started.length === 2))
       assert.isUndefined(started[1])
       silent.data("resize", '{"Width":90,"Height":20}')
-      yield* promise(() => until("its size", () => process.sizes.at(-1)?.width === 90))
+      yield* Effect.promise(() => until("its size", () => process.sizes.at(-1)?.width === 90))
     })
   )
 
@@ -99,18 +90,18 @@ describe("over SPDY", () => {
         const client = yield* spdy(url, ...(terminal ? ["stdin", "stdout", "resize"] : ["stdin", "stdout"]))
         if (terminal) client.data("resize", '{"Width":80,"Height":24}')
         client.data("stdin", "x", true)
-        yield* promise(() => until("the input ends", () => process.state.inputEnded))
+        yield* Effect.promise(() => until("the input ends", () => process.state.inputEnded))
         return { process, client }
       })
       const [left, piped, ended] = [yield* begin(true), yield* begin(false), yield* begin(true)]
       assert.isFalse(left.process.state.hungUp)
       left.client.socket.destroy()
       piped.client.socket.destroy()
-      yield* promise(() => until("it hangs up", () => left.process.state.hungUp))
+      yield* Effect.promise(() => until("it hangs up", () => left.process.state.hungUp))
       assert.isFalse(left.process.state.released)
       yield* ended.process.end(0)
-      assert.strictEqual(yield* promise(() => ended.client.status()), success)
-      yield* promise(() => until("the connection closes", () => ended.client.closed))
+      assert.strictEqual(yield* Effect.promise(() => ended.client.status()), success)
+      yield* Effect.promise(() => until("the connection closes", () => ended.client.closed))
       assert.deepStrictEqual([piped.process.state.hungUp, ended.process.state.hungUp], [false, false])
     })
   )
@@ -119,7 +110,7 @@ describe("over SPDY", () => {
     Effect.gen(function* () {
       const server = yield* startServer({ exec: () => Effect.fail({ message: "container c1 is gone" }) })
       const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
-      const status = JSON.parse(yield* promise(() => client.status()))
+      const status = JSON.parse(yield* Effect.promise(() => client.status()))
       assert.deepStrictEqual(
         [status.reason, status.message],
         ["InternalError", "Internal error occurred: container c1 is gone"]
@@ -134,14 +125,14 @@ describe("over a WebSocket", () => {
       const process = yield* makeProcess
       const server = yield* serveProcess(process)
       const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
-      yield* promise(() => until("the first message", () => client.messages.length > 0))
+      yield* Effect.promise(() => until("the first message", () => client.messages.length > 0))
       assert.deepStrictEqual(client.messages, [Buffer.from([1])])
       client.send(0, "one ")
       client.send(9, "nobody knows this channel")
       client.send(0, "two")
       client.socket.send(Uint8Array.of(255, 0))
       yield* cat(process)
-      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1000)
       assert.deepStrictEqual([client.text(1), client.text(3)], ["one two", success])
       assert.strictEqual(client.socket.extensions, "")
     })
@@ -153,8 +144,8 @@ describe("over a WebSocket", () => {
       const server = yield* serveProcess(process)
       const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
       client.socket.send(Uint8Array.of(255, 77))
-      assert.strictEqual(yield* promise(() => client.end()), 1002)
-      yield* promise(() => until("the input ends", () => process.state.inputEnded))
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1002)
+      yield* Effect.promise(() => until("the input ends", () => process.state.inputEnded))
       assert.isFalse(process.state.released)
     })
   )
@@ -166,11 +157,11 @@ describe("over a WebSocket", () => {
       const client = yield* webSocket(yield* server.urlFor(execRequest), "v4.channel.k8s.io")
       assert.strictEqual(client.socket.protocol, "v4.channel.k8s.io")
       client.send(0, "input")
-      yield* promise(() => until("the input", () => process.state.input === "input"))
+      yield* Effect.promise(() => until("the input", () => process.state.input === "input"))
       yield* process.stdout("out")
       yield* process.stderr("err")
       yield* process.end(42)
-      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1000)
       assert.deepStrictEqual([client.text(1), client.text(2), exitCode(client.text(3))], ["out", "err", "42"])
     })
   )
@@ -185,7 +176,7 @@ describe("over a WebSocket", () => {
         const server = yield* serveProcess(process)
         const client = yield* webSocket(yield* server.urlFor(execRequest), protocol)
         yield* process.end(code)
-        assert.strictEqual(yield* promise(() => client.end()), 1000)
+        assert.strictEqual(yield* Effect.promise(() => client.end()), 1000)
         assert.strictEqual(client.text(3), text)
       }
     })
@@ -196,11 +187,11 @@ describe("over a WebSocket", () => {
       const process = yield* makeProcess
       const server = yield* serveProcess(process)
       const url = yield* server.urlFor(execRequest)
-      const client = yield* promise(() => WebSocketClient.open(url, []))
+      const client = yield* Effect.promise(() => WebSocketClient.open(url, []))
       assert.strictEqual(client.socket.protocol, "")
       yield* process.stdout("out")
       yield* process.end(0)
-      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1000)
       assert.strictEqual(client.text(1), "out")
     })
   )
@@ -212,10 +203,10 @@ describe("over a WebSocket", () => {
       const client = yield* webSocket(yield* server.urlFor(execRequest), "v4.base64.channel.k8s.io")
       client.socket.send(`0${Buffer.from("zwölf").toString("base64")}`)
       client.socket.send(`4${Buffer.from('{"Width":1,"Height":1}').toString("base64")}`)
-      yield* promise(() => until("the input", () => process.state.input === "zwölf"))
+      yield* Effect.promise(() => until("the input", () => process.state.input === "zwölf"))
       yield* process.stdout("out")
       yield* process.end(0)
-      yield* promise(() => client.end())
+      yield* Effect.promise(() => client.end())
       const base64 = (text: string) => Buffer.from(text).toString("base64")
       assert.deepStrictEqual(client.messages, ["1", `1${base64("out")}`, `3${base64(success)}`])
       assert.deepStrictEqual(process.sizes, [])
@@ -231,11 +222,11 @@ describe("over a WebSocket", () => {
       client.send(4, '{"Width":0,"Height":40}')
       client.send(4, "no JSON")
       client.send(4, '{"Width":120,"Height":40}')
-      yield* promise(() => until("a size", () => process.sizes.length > 0))
+      yield* Effect.promise(() => until("a size", () => process.sizes.length > 0))
       assert.deepStrictEqual(process.sizes, [{ width: 120, height: 40 }])
       yield* process.stderr("lost")
       yield* process.end(0)
-      yield* promise(() => client.end())
+      yield* Effect.promise(() => client.end())
       assert.strictEqual(client.text(2), "")
     })
   )
@@ -249,7 +240,7 @@ describe("over a WebSocket", () => {
         const process = yield* makeProcess
         const server = yield* serveProcess(process)
         const client = yield* webSocket(yield* server.urlFor({ ...execRequest, ...shape }), "v4.channel.k8s.io")
-        yield* promise(() => until("the first message", () => client.messages.length > 0))
+        yield* Effect.promise(() => until("the first message", () => client.messages.length > 0))
         assert.deepStrictEqual(client.messages[0], Buffer.from([channel]))
         yield* process.end(0)
       }
@@ -262,184 +253,11 @@ describe("over a WebSocket", () => {
       const server = yield* serveProcess(process)
       const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
       client.socket.ping()
-      yield* promise(() => until("a pong", () => client.pongs === 1))
+      yield* Effect.promise(() => until("a pong", () => client.pongs === 1))
       client.send(0, new Uint8Array(5 * 1024 * 1024))
-      assert.strictEqual(yield* promise(() => client.end()), 1009)
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1009)
     })
   )
-})
-
-/** Until a number does not change any more. */
-const settled = (count: () => number) =>
-  promise(async () => {
-    let since = Date.now()
-    let last = count()
-    await until("it settles", () => {
-      if (count() !== last) since = Date.now()
-      last = count()
-      return Date.now() - since > 700
-    })
-  })
-
-describe("a client that does not read", () => {
-  it.live("holds its command back, and gets everything once it reads", () =>
-    Effect.gen(function* () {
-      const process = yield* makeProcess
-      const server = yield* serveProcess(process)
-      const client = yield* spdy(yield* server.urlFor({ ...execRequest, stdin: false }), "stdout", "stderr")
-      client.socket.pause()
-      const [pieces, piece] = [1000, new Uint8Array(65_536)]
-      let written = 0
-      const writing = Effect.gen(function* () {
-        while (written < pieces) {
-          yield* process.stdout(piece)
-          written++
-        }
-        yield* process.end(0)
-      })
-      yield* Effect.forkChild(writing, { startImmediately: true })
-      yield* settled(() => written)
-      assert.isBelow(written, pieces / 2)
-      client.socket.resume()
-      assert.strictEqual(yield* promise(() => client.status()), success)
-      assert.strictEqual(client.text("stdout").length, pieces * piece.length)
-    })
-  )
-
-  it.live("and says so by v5's CLOSE, has the rest dropped", () =>
-    Effect.gen(function* () {
-      const process = yield* makeProcess
-      const server = yield* serveProcess(process)
-      const client = yield* webSocket(yield* server.urlFor(execRequest), "v5.channel.k8s.io")
-      client.socket.send(Uint8Array.of(255, 1))
-      client.send(0, "and then")
-      yield* promise(() => until("the input", () => process.state.input === "and then"))
-      yield* process.stdout("unwanted")
-      yield* process.stderr("wanted")
-      yield* process.end(0)
-      assert.strictEqual(yield* promise(() => client.end()), 1000)
-      assert.deepStrictEqual([client.text(1), client.text(2), client.text(3)], ["", "wanted", success])
-    })
-  )
-})
-
-describe("a process that does not read", () => {
-  for (const [name, open] of [
-    [
-      "SPDY",
-      async (url: string) => {
-        const client = await SpdyClient.open(url, ["error", "stdin", "stdout", "stderr"])
-        return {
-          send: (data: Uint8Array) => void client.data("stdin", data),
-          waiting: () => client.socket.writableLength,
-          status: () => client.status()
-        }
-      }
-    ],
-    [
-      "WebSocket",
-      async (url: string) => {
-        const client = await WebSocketClient.open(url, ["v5.channel.k8s.io"])
-        return {
-          send: (data: Uint8Array) => client.send(0, data),
-          waiting: () => client.socket.bufferedAmount,
-          status: async () => {
-            await client.end()
-            return client.text(3)
-          }
-        }
-      }
-    ]
-  ] as const) {
-    it.live(`${name}: holds its client back, and ends as ever`, () =>
-      Effect.gen(function* () {
-        const process = yield* makeProcess
-        process.state.stuck = true
-        const server = yield* serveProcess(process)
-        const url = yield* server.urlFor(execRequest)
-        const client = yield* promise(() => open(url))
-        const mib = new Uint8Array(1024 * 1024)
-        for (let count = 0; count < 64; count++) client.send(mib)
-        yield* settled(client.waiting)
-        assert.isAbove(client.waiting(), 40 * mib.length)
-        yield* process.end(0)
-        assert.strictEqual(yield* promise(client.status), success)
-      })
-    )
-  }
-
-  it.live("has its client's input dropped, and ends as ever", () =>
-    Effect.gen(function* () {
-      const process = yield* makeProcess
-      process.state.reads = false
-      const server = yield* serveProcess(process)
-      const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
-      for (let count = 0; count < 200; count++) client.data("stdin", new Uint8Array(32_768))
-      yield* promise(() => until("all is taken", () => client.socket.writableLength === 0))
-      yield* process.end(0)
-      assert.strictEqual(yield* promise(() => client.status()), success)
-    })
-  )
-})
-
-describe("a client that goes away", () => {
-  for (const [name, open] of [
-    [
-      "SPDY",
-      (url: string) => promise(async () => (await SpdyClient.open(url, ["error", "stdin", "stdout", "stderr"])).socket)
-    ],
-    [
-      "WebSocket",
-      (url: string) =>
-        promise(async () => {
-          const { socket } = await WebSocketClient.open(url, ["v5.channel.k8s.io"])
-          return { pause: () => socket.pause(), destroy: () => socket.terminate() }
-        })
-    ]
-  ] as const) {
-    it.live(`${name}: the command runs on to its end, its input ends, its output is dropped`, () =>
-      Effect.gen(function* () {
-        const process = yield* makeProcess
-        const server = yield* serveProcess(process)
-        const socket = yield* open(yield* server.urlFor(execRequest))
-        yield* process.stdout("seen")
-        socket.destroy()
-        yield* promise(() => until("the input ends", () => process.state.inputEnded))
-        // More than sockets and queues hold: somebody must read.
-        for (let count = 0; count < 500; count++) yield* process.stdout(new Uint8Array(65_536))
-        assert.isFalse(process.state.released)
-        yield* process.end(0)
-        yield* promise(() => until("it is released", () => process.state.released))
-      })
-    )
-
-    it.live(`${name}: an attachment is given back at once`, () =>
-      Effect.gen(function* () {
-        const process = yield* makeProcess
-        const server = yield* serveProcess(process)
-        const socket = yield* open(yield* server.urlFor(attachRequest))
-        yield* process.stdout("seen")
-        socket.destroy()
-        yield* promise(() => until("it is released", () => process.state.released))
-      })
-    )
-
-    it.live(`${name}: an attachment is given back also while output waits for the client`, () =>
-      Effect.gen(function* () {
-        const process = yield* makeProcess
-        const server = yield* serveProcess(process)
-        const socket = yield* open(yield* server.urlFor(attachRequest))
-        socket.pause()
-        const writing = yield* Effect.forkChild(
-          Effect.forever(process.stdout(new Uint8Array(65_536)), { disableYield: false })
-        )
-        yield* Effect.sleep("200 millis")
-        socket.destroy()
-        yield* promise(() => until("it is released", () => process.state.released))
-        writing.interruptUnsafe()
-      })
-    )
-  }
 })
 
 describe("an attachment", () => {
@@ -451,24 +269,8 @@ describe("an attachment", () => {
       client.data("stdin", "exit 3\n")
       yield* process.stdout("bye")
       yield* process.end(3)
-      assert.strictEqual(yield* promise(() => client.status()), success)
+      assert.strictEqual(yield* Effect.promise(() => client.status()), success)
       assert.strictEqual(client.text("stdout"), "bye")
-    })
-  )
-})
-
-describe("silence", () => {
-  it.live("longer than the idle time-out cuts the connection, a ping is no silence", () =>
-    Effect.gen(function* () {
-      const process = yield* makeProcess
-      const server = yield* serveProcess(process, { idleTimeoutMs: 300 })
-      const client = yield* spdy(yield* server.urlFor(execRequest), "stdin", "stdout", "stderr")
-      for (let id = 1; id < 12; id += 2) {
-        yield* Effect.sleep("100 millis")
-        client.send({ _tag: "Ping", id })
-      }
-      assert.isFalse(client.closed)
-      yield* promise(() => until("it is cut", () => client.closed))
     })
   )
 })

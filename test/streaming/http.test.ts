@@ -6,8 +6,6 @@ import { maxConnections } from "../../src/streaming/limits.ts"
 import { ask, spdyHeaders, SpdyClient, until, WebSocketClient } from "./clients.ts"
 import { attachRequest, execRequest, makeProcess, serveProcess, startServer } from "./support.ts"
 
-const promise = <A>(run: () => Promise<A>) => Effect.promise(run)
-
 /** A connection as bytes, with all that came back on it. */
 const raw = async (url: string, bytes: string) => {
   const { hostname, port } = new URL(url)
@@ -60,12 +58,12 @@ describe("requests", () => {
       const base = new URL(url).origin
       const other = url.replace("/exec/", "/attach/")
       const targets = [`${base}/`, `${base}/exec/AAAAAAAAAAAAAAAAAAAAAA`, other, url]
-      const answers = yield* promise(() =>
+      const answers = yield* Effect.promise(() =>
         Promise.all(targets.map((target) => ask(target, spdyHeaders("v4.channel.k8s.io")).then(({ status }) => status)))
       )
       // A token at the wrong place is spent too.
       assert.deepStrictEqual(answers, [404, 404, 404, 404])
-      const plain = yield* promise(() => ask(`${base}/exec/AAAAAAAAAAAAAAAAAAAAAA`, {}))
+      const plain = yield* Effect.promise(() => ask(`${base}/exec/AAAAAAAAAAAAAAAAAAAAAA`, {}))
       assert.strictEqual(plain.status, 404)
     })
   )
@@ -74,9 +72,9 @@ describe("requests", () => {
     Effect.gen(function* () {
       const server = yield* serveProcess(yield* makeProcess)
       const url = yield* server.urlFor(execRequest)
-      const answer = yield* promise(() => ask(url, spdyHeaders("v4.channel.k8s.io"), { method: "PUT" }))
+      const answer = yield* Effect.promise(() => ask(url, spdyHeaders("v4.channel.k8s.io"), { method: "PUT" }))
       assert.deepStrictEqual([answer.status, answer.headers.allow], [405, "GET, POST"])
-      yield* promise(() => SpdyClient.open(url, ["error", "stdin", "stdout", "stderr"]))
+      yield* Effect.promise(() => SpdyClient.open(url, ["error", "stdin", "stdout", "stderr"]))
     })
   )
 
@@ -84,8 +82,8 @@ describe("requests", () => {
     Effect.gen(function* () {
       const server = yield* startServer({})
       const url = yield* server.urlFor(execRequest)
-      assert.strictEqual((yield* promise(() => ask(url, {}))).status, 400)
-      assert.strictEqual((yield* promise(() => ask(url, spdyHeaders("v4.channel.k8s.io")))).status, 404)
+      assert.strictEqual((yield* Effect.promise(() => ask(url, {}))).status, 400)
+      assert.strictEqual((yield* Effect.promise(() => ask(url, spdyHeaders("v4.channel.k8s.io")))).status, 404)
     })
   )
 
@@ -94,7 +92,7 @@ describe("requests", () => {
       const server = yield* serveProcess(yield* makeProcess)
       const request = (headers: Parameters<typeof ask>[1], method?: string) =>
         Effect.flatMap(server.urlFor(execRequest), (url) =>
-          promise(() => ask(url, headers, method === undefined ? {} : { method }))
+          Effect.promise(() => ask(url, headers, method === undefined ? {} : { method }))
         )
       const unknown = yield* request(spdyHeaders("v5.channel.k8s.io"))
       assert.strictEqual(unknown.status, 403)
@@ -119,7 +117,7 @@ describe("requests", () => {
       const headers = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13" }
       const request = (more: Readonly<Record<string, string>>) =>
         Effect.flatMap(server.urlFor(execRequest), (url) =>
-          promise(() => ask(url, { ...headers, ...more }, { method: "GET" }))
+          Effect.promise(() => ask(url, { ...headers, ...more }, { method: "GET" }))
         )
       const key = "dGhlIHNhbXBsZSBub25jZQ=="
       assert.strictEqual((yield* request({ "Sec-WebSocket-Key": "short" })).status, 400)
@@ -141,7 +139,7 @@ describe("requests", () => {
       const server = yield* startServer({})
       const url = yield* server.urlFor(execRequest)
       const { pathname } = new URL(url)
-      const large = yield* promise(() =>
+      const large = yield* Effect.promise(() =>
         raw(url, `POST ${pathname} HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(20_000)}\r\n\r\n`)
       )
       assert.match(large, /^HTTP\/1\.1 431 /)
@@ -158,7 +156,7 @@ describe("requests", () => {
           socket.on("error", () => {})
           socket.resume()
         })
-      yield* promise(async () => {
+      yield* Effect.promise(async () => {
         const sockets = await Promise.all(Array.from({ length: maxConnections }, open))
         const tooMany = await open()
         await until("it is closed", () => tooMany.destroyed)
@@ -183,7 +181,7 @@ describe("requests", () => {
       const server = yield* serveProcess(process)
       const url = yield* server.urlFor({ ...execRequest, stdin: false, stderr: false })
       const { hostname, port, pathname } = new URL(url)
-      yield* promise(async () => {
+      yield* Effect.promise(async () => {
         const head = `POST ${pathname} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n`
         const socket = connect(Number(port), hostname)
         const write = socket.write.bind(socket)

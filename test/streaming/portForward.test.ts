@@ -6,8 +6,6 @@ import type { StreamRequest } from "../../src/streaming/PodSide.ts"
 import { SpdyClient, Tunnel, until, WebSocketClient } from "./clients.ts"
 import { startServer } from "./support.ts"
 
-const promise = <A>(run: () => Promise<A>) => Effect.promise(run)
-
 /** A program in the pod that answers what it is told in capitals; told "bye" it hangs up, told "reset" it breaks. */
 const makePod = Effect.sync(() => {
   const state = { dialed: [] as Array<number>, open: 0, ended: 0 }
@@ -53,10 +51,10 @@ const openPair = (client: SpdyClient, id: string, port: number) => {
   client.stream(`data ${id}`, { streamtype: "data", port: String(port), requestid: id })
 }
 
-const connect = (url: string) => promise(() => SpdyClient.connect(url, "portforward.k8s.io"))
+const connect = (url: string) => Effect.promise(() => SpdyClient.connect(url, "portforward.k8s.io"))
 
 const said = (client: SpdyClient, id: string, text: string) =>
-  promise(() => until(`${id} says ${text}`, () => client.text(`data ${id}`) === text))
+  Effect.promise(() => until(`${id} says ${text}`, () => client.text(`data ${id}`) === text))
 
 describe("over SPDY", () => {
   it.live("many connections at a time on one", () =>
@@ -68,7 +66,7 @@ describe("over SPDY", () => {
       for (let index = 0; index < 20; index++) yield* said(client, `r${index}`, `HELLO ${index}`)
       assert.deepStrictEqual(new Set(state.dialed), new Set(Array.from({ length: 20 }, (_, index) => 8000 + index)))
       client.socket.destroy()
-      yield* promise(() => until("all are closed", () => state.open === 0))
+      yield* Effect.promise(() => until("all are closed", () => state.open === 0))
     })
   )
 
@@ -79,8 +77,8 @@ describe("over SPDY", () => {
       openPair(client, "a", 80)
       client.data("data a", "bye")
       yield* said(client, "a", "BYE")
-      yield* promise(() => until("the data stream ends", () => client.of("data a").fin))
-      yield* promise(() => until("the connection is closed", () => state.open === 0))
+      yield* Effect.promise(() => until("the data stream ends", () => client.of("data a").fin))
+      yield* Effect.promise(() => until("the connection is closed", () => state.open === 0))
       openPair(client, "b", 80)
       client.data("data b", "hello")
       yield* said(client, "b", "HELLO")
@@ -93,8 +91,8 @@ describe("over SPDY", () => {
       const client = yield* connect(yield* (yield* startServer({ dial })).urlFor(request()))
       openPair(client, "a", 80)
       client.data("data a", "hello", true)
-      yield* promise(() => until("the pod is told", () => state.ended === 1))
-      yield* promise(() => until("the connection is closed", () => state.open === 0))
+      yield* Effect.promise(() => until("the pod is told", () => state.ended === 1))
+      yield* Effect.promise(() => until("the connection is closed", () => state.open === 0))
       assert.strictEqual(client.text("data a"), "HELLO")
     })
   )
@@ -105,7 +103,7 @@ describe("over SPDY", () => {
       const client = yield* connect(yield* (yield* startServer({ dial })).urlFor(request()))
       openPair(client, "good", 80)
       openPair(client, "bad", 1)
-      yield* promise(() => until("the error", () => client.of("error bad").fin))
+      yield* Effect.promise(() => until("the error", () => client.of("error bad").fin))
       assert.strictEqual(client.text("error bad"), "error forwarding port 1 to pod p: connection refused")
       client.data("data good", "hello")
       yield* said(client, "good", "HELLO")
@@ -118,9 +116,9 @@ describe("over SPDY", () => {
       const client = yield* connect(yield* (yield* startServer({ dial })).urlFor(request()))
       openPair(client, "a", 80)
       client.data("data a", "reset")
-      yield* promise(() => until("the error", () => client.of("error a").fin))
+      yield* Effect.promise(() => until("the error", () => client.of("error a").fin))
       assert.strictEqual(client.text("error a"), "error forwarding port 80 to pod p: read port 80: ECONNRESET")
-      yield* promise(() => until("the connection is closed", () => state.open === 0))
+      yield* Effect.promise(() => until("the connection is closed", () => state.open === 0))
     })
   )
 })
@@ -130,15 +128,15 @@ describe("over a WebSocket", () => {
     Effect.gen(function* () {
       const { state, dial } = yield* makePod
       const url = yield* (yield* startServer({ dial })).urlFor(request(8080, 1))
-      const client = yield* promise(() => WebSocketClient.open(url, ["v4.channel.k8s.io"]))
+      const client = yield* Effect.promise(() => WebSocketClient.open(url, ["v4.channel.k8s.io"]))
       client.send(0, "hello")
-      yield* promise(() => until("the answer", () => client.text(0).endsWith("HELLO")))
-      yield* promise(() => until("the error", () => client.text(3).endsWith("refused")))
+      yield* Effect.promise(() => until("the answer", () => client.text(0).endsWith("HELLO")))
+      yield* Effect.promise(() => until("the error", () => client.text(3).endsWith("refused")))
       const first = (channel: number) => (client.messages as Array<Buffer>).find(([number]) => number === channel)
       assert.deepStrictEqual([first(0), first(1)], [Buffer.from([0, 0x90, 0x1f]), Buffer.from([1, 0x90, 0x1f])])
       assert.deepStrictEqual([first(2), first(3)], [Buffer.from([2, 1, 0]), Buffer.from([3, 1, 0])])
       client.send(0, "bye")
-      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1000)
       assert.strictEqual(state.open, 0)
     })
   )
@@ -147,9 +145,9 @@ describe("over a WebSocket", () => {
     Effect.gen(function* () {
       const { dial } = yield* makePod
       const url = yield* (yield* startServer({ dial })).urlFor(request(80))
-      const client = yield* promise(() => WebSocketClient.open(url, ["v4.base64.channel.k8s.io"]))
+      const client = yield* Effect.promise(() => WebSocketClient.open(url, ["v4.base64.channel.k8s.io"]))
       client.socket.send(`0${Buffer.from("bye").toString("base64")}`)
-      assert.strictEqual(yield* promise(() => client.end()), 1000)
+      assert.strictEqual(yield* Effect.promise(() => client.end()), 1000)
       const base64 = (bytes: Uint8Array | string) => Buffer.from(bytes).toString("base64")
       const port = base64(Uint8Array.of(80, 0))
       assert.deepStrictEqual(client.messages, [`0${port}`, `1${port}`, `0${base64("BYE")}`])
@@ -161,7 +159,7 @@ describe("over a WebSocket", () => {
       const { state, dial } = yield* makePod
       const server = yield* startServer({ dial })
       const url = yield* server.urlFor(request())
-      const tunnel = yield* promise(() => Tunnel.open(url))
+      const tunnel = yield* Effect.promise(() => Tunnel.open(url))
       const client = new SpdyClient(tunnel, new Uint8Array(0))
       const whole = tunnel.write.bind(tunnel)
       tunnel.write = ((data: Buffer) => {
@@ -174,7 +172,7 @@ describe("over a WebSocket", () => {
       yield* said(client, "a", "HELLO")
       assert.strictEqual(state.open, 2)
       tunnel.close()
-      yield* promise(() => until("all are closed", () => state.open === 0))
+      yield* Effect.promise(() => until("all are closed", () => state.open === 0))
       assert.strictEqual(tunnel.closeCode, 1000)
     })
   )
@@ -184,9 +182,9 @@ describe("over a WebSocket", () => {
       const { dial } = yield* makePod
       const server = yield* startServer({ dial })
       const url = yield* server.urlFor(request())
-      const tunnel = yield* promise(() => Tunnel.open(url))
+      const tunnel = yield* Effect.promise(() => Tunnel.open(url))
       tunnel.sendText("hello")
-      yield* promise(() => until("it is closed", () => tunnel.destroyed))
+      yield* Effect.promise(() => until("it is closed", () => tunnel.destroyed))
     })
   )
 })

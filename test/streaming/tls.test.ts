@@ -10,8 +10,6 @@ import { type Authority, type Certificate, makeAuthority } from "./certificates.
 import { type ClientTls, SpdyClient, until } from "./clients.ts"
 import { execRequest, makeProcess, serveProcess, startServer } from "./support.ts"
 
-const promise = <A>(run: () => Promise<A>) => Effect.promise(run)
-
 let authority: Authority
 let other: Authority
 let one: Certificate
@@ -56,7 +54,7 @@ const makeSettings = (changed: Partial<TlsSettings> = {}) =>
 
 /** The server's name, or why there is no connection. A refused client certificate shows at the first byte. */
 const handshake = (url: string, options: ClientTls = {}) =>
-  promise(
+  Effect.promise(
     () =>
       new Promise<string>((resolve) => {
         const { hostname, port } = new URL(url)
@@ -82,13 +80,15 @@ describe("TLS", () => {
       const server = yield* serveProcess(process, { tls: yield* makeSettings() })
       const url = yield* server.urlFor(execRequest)
       assert.match(url, /^https:\/\/127\.0\.0\.1:\d+\/exec\//)
-      const spdy = yield* promise(() => SpdyClient.connect(url, "v4.channel.k8s.io", { ca: authority.certificate }))
+      const spdy = yield* Effect.promise(() =>
+        SpdyClient.connect(url, "v4.channel.k8s.io", { ca: authority.certificate })
+      )
       for (const type of ["error", "stdin", "stdout", "stderr"]) spdy.stream(type, { streamtype: type })
       spdy.data("stdin", "hello", true)
-      yield* promise(() => until("the input", () => process.state.input === "hello"))
+      yield* Effect.promise(() => until("the input", () => process.state.input === "hello"))
       yield* process.stdout(new Uint8Array(3_000_000))
       yield* process.end(0)
-      assert.strictEqual(yield* promise(() => spdy.status()), '{"status":"Success"}')
+      assert.strictEqual(yield* Effect.promise(() => spdy.status()), '{"status":"Success"}')
       assert.strictEqual(spdy.text("stdout").length, 3_000_000)
     })
   )
@@ -154,7 +154,9 @@ describe("TLS", () => {
       const settings = yield* makeSettings()
       const server = yield* serveProcess(process, { tls: settings })
       const url = yield* server.urlFor(execRequest)
-      const spdy = yield* promise(() => SpdyClient.connect(url, "v4.channel.k8s.io", { ca: authority.certificate }))
+      const spdy = yield* Effect.promise(() =>
+        SpdyClient.connect(url, "v4.channel.k8s.io", { ca: authority.certificate })
+      )
       assert.match(yield* handshake(url), /^one /)
 
       put(settings.certificate, two.certificate)
@@ -169,7 +171,7 @@ describe("TLS", () => {
       // Those who are connected stay.
       for (const type of ["error", "stdin", "stdout", "stderr"]) spdy.stream(type, { streamtype: type })
       yield* process.end(0)
-      assert.strictEqual(yield* promise(() => spdy.status()), '{"status":"Success"}')
+      assert.strictEqual(yield* Effect.promise(() => spdy.status()), '{"status":"Success"}')
     })
   )
 

@@ -1,7 +1,9 @@
 /** A client of a SPDY connection, and the pipe between it and the server, without a socket. */
+import { assert } from "@effect/vitest"
 import { Cause, Effect, Latch, Queue, Result, Stream } from "effect"
 import type { ByteConnection } from "../../../src/streaming/Session.ts"
 import { ConnectionLost } from "../../../src/streaming/StreamingError.ts"
+import { openConnection, type SpdyStream } from "../../../src/streaming/spdy/Connection.ts"
 import { makeFrameReader } from "../../../src/streaming/spdy/frameReader.ts"
 import { encodeFrame, type Frame, type Sendable } from "../../../src/streaming/spdy/frames.ts"
 import { makeHeaderDeflater } from "../../../src/streaming/spdy/headerCompression.ts"
@@ -103,3 +105,35 @@ export const makePipe = Effect.gen(function* () {
 
 /** Lets all other fibers run until they wait. */
 export const settle = Effect.yieldNow.pipe(Effect.repeat({ times: 200 }))
+
+/** The server's connection and its client, in the test's scope. */
+export const startConnection = (options: { maxStreams?: number; accepts?: (kind: string) => boolean } = {}) =>
+  Effect.gen(function* () {
+    const { connection, client } = yield* makePipe
+    const accepts = options.accepts ?? (() => true)
+    const spdy = yield* openConnection(connection, {
+      maxStreams: options.maxStreams ?? 100,
+      accepts: (headers) => accepts(headers.get("kind")?.[0] ?? "")
+    })
+    const accept = Queue.take(spdy.streams)
+    /** Opens a stream and waits for both sides to have it. */
+    const open = Effect.gen(function* () {
+      const id = yield* client.open({})
+      const stream = yield* accept
+      assert.strictEqual(stream.id, id)
+      assert.deepStrictEqual(yield* client.next, { _tag: "SynReply", streamId: id, fin: false, headers: new Map() })
+      return stream
+    })
+    return { client, spdy, accept, open }
+  })
+
+/** All that comes on a stream until it ends. */
+export const textOf = (stream: SpdyStream) =>
+  stream.incoming.pipe(
+    Stream.runFold(
+      () => "",
+      (text, data: Uint8Array) => text + utf8(data)
+    )
+  )
+
+export const kib = (count: number) => Buffer.alloc(count * 1024, "x")
