@@ -5,6 +5,7 @@ import { top } from "./setup.mjs"
 
 const module = `${top}/test/conformance/tools`
 const output = `${top}/.cache/tools`
+const criTools = "sigs.k8s.io/cri-tools"
 
 export const crictlPath = `${output}/crictl`
 export const critestPath = `${output}/critest`
@@ -32,16 +33,16 @@ const go = (args, options = {}) => {
 export const prepareGoTools = () => {
   mkdirSync(output, { recursive: true })
   go(["mod", "download"])
-  go(["build", "-o", crictlPath, "sigs.k8s.io/cri-tools/cmd/crictl"])
-  go(["test", "-c", "-o", critestPath, "sigs.k8s.io/cri-tools/cmd/critest"])
+  go(["build", "-o", crictlPath, `${criTools}/cmd/crictl`])
+  go(["test", "-c", "-o", critestPath, `${criTools}/cmd/critest`])
 }
 
 /**
- * critest with the digest of the image that stands for its test-image-digest, which cannot be had here: nothing else of
- * it is replaced. `digest` with its algorithm.
+ * critest with two differences: the digest of the image that stands for its test-image-digest, which cannot be had here
+ * (`digest` with its algorithm), and the specs of tools/specs beside its own.
  */
 export const buildCritest = (digest) => {
-  const listed = go(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cri-tools"], { stdio: ["ignore", "pipe", 2] })
+  const listed = go(["list", "-m", "-f", "{{.Dir}}", criTools], { stdio: ["ignore", "pipe", 2] })
   // Go replaces no file below its module cache: the overlay is over a copy.
   const copy = `${output}/cri-tools`
   rmSync(copy, { recursive: true, force: true })
@@ -50,8 +51,21 @@ export const buildCritest = (digest) => {
   const original = readFileSync(constants, "utf8")
   const replaced = original.replace(/("test-image-digest@)sha256:[0-9a-f]{64}"/, `$1${digest}"`)
   if (!replaced.includes(digest)) throw new Error(`no digest to replace in ${constants}`)
-  writeFileSync(`${output}/consts.go`, replaced)
-  writeFileSync(`${output}/overlay.json`, JSON.stringify({ Replace: { [constants]: `${output}/consts.go` } }))
-  go(["test", "-c", "-overlay", `${output}/overlay.json`, "-o", critestPath, "./cmd/critest"], { cwd: copy })
+  const overlay = {
+    [constants]: ["consts.go", replaced],
+    [`${copy}/cmd/critest/specs_test.go`]: ["specs_test.go", 'package main\n\nimport _ "cricket.test/tools/specs"\n']
+  }
+  const Replace = {}
+  for (const [place, [name, text]] of Object.entries(overlay)) {
+    writeFileSync(`${output}/${name}`, text)
+    Replace[place] = `${output}/${name}`
+  }
+  writeFileSync(`${output}/overlay.json`, JSON.stringify({ Replace }))
+  // The pinned modules, but for the copy.
+  const requirements = readFileSync(`${module}/go.mod`, "utf8")
+  writeFileSync(`${output}/go.mod`, `${requirements}\nreplace ${criTools} => ${copy}\n`)
+  cpSync(`${module}/go.sum`, `${output}/go.sum`)
+  const files = [`-modfile=${output}/go.mod`, `-overlay=${output}/overlay.json`]
+  go(["test", "-c", ...files, "-o", critestPath, `${criTools}/cmd/critest`])
   return critestPath
 }

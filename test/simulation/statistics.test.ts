@@ -6,7 +6,7 @@ import { runScenario } from "../world/Simulation.ts"
 import { Kubelet } from "./support/kubelet.ts"
 import { podWalk } from "./support/podWalk.ts"
 
-const names = readFileSync(new URL("../stats/fixtures/metric-names.txt", import.meta.url), "utf8")
+const names = readFileSync(new URL("../conformance/tools/specs/metric-names.txt", import.meta.url), "utf8")
   .trim()
   .split("\n")
 

@@ -9,7 +9,7 @@ import { PodMetrics, type PodMetricSamples } from "../../src/stats/PodMetrics.ts
 import { containerOf, ended, type Host, hostOf, metricsLayer, podOf, usageOf } from "./support.ts"
 
 /** A name a line: those that kubelet serves at /metrics/cadvisor (critest 1.37). */
-const names = readFileSync(new URL("fixtures/metric-names.txt", import.meta.url), "utf8")
+const names = readFileSync(new URL("../conformance/tools/specs/metric-names.txt", import.meta.url), "utf8")
   .trim()
   .split("\n")
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { eventually, names, type Site } from "./support/Site.ts"
 
-const metricNames = readFileSync(new URL("../../stats/fixtures/metric-names.txt", import.meta.url), "utf8")
+const metricNames = readFileSync(new URL("../tools/specs/metric-names.txt", import.meta.url), "utf8")
   .trim()
   .split("\n")
 
@@ -13,7 +13,7 @@ const v2 = existsSync("/sys/fs/cgroup/cgroup.controllers")
 const mayBeWithout = (name: string): boolean =>
   /^container_(blkio_|fs_(reads|writes)_)/.test(name) ||
   (name.startsWith("container_pressure_") && (!v2 || !existsSync("/proc/pressure"))) ||
-  (name.startsWith("container_hugetlb_") && !v2 && !existsSync("/sys/fs/cgroup/hugetlb"))
+  (name.startsWith("container_hugetlb_") && !v2 && !existsSync("/sys/fs/cgroup/hugetlb/cgroup.procs"))
 
 interface Metric {
   readonly name: string

@@ -17,6 +17,9 @@ const registries = ["registry.k8s.io", "k8s.gcr.io", "gcr.io/k8s-staging-cri-too
   .map((name) => `[[registry]]\nprefix = "${name}"\nlocation = "127.0.0.1:${port}/${name}"\ninsecure = true\n`)
   .join("\n")
 
+/** No metrics are the default. */
+const configuration = '[crio.stats]\nincluded_pod_metrics = ["all"]\n'
+
 /** What specs that failed left; nothing of the pods may outlive the namespaces. */
 const removePods = async (client: CriClient): Promise<number> => {
   const { items } = await client.listPodSandbox({})
@@ -31,7 +34,7 @@ const main = async (directory: string): Promise<void> => {
   const request = JSON.parse(readFileSync(`${directory}/run.json`, "utf8")) as RunRequest
   writeFileSync("/proc/sys/net/ipv4/ip_forward", "1")
   const registry = await startRegistry({ directory: `${directory}/registry`, port })
-  const place = preparePlace({ directory, runtime: request.runtime, network: 79, registries })
+  const place = preparePlace({ directory, runtime: request.runtime, network: 79, registries, configuration })
   const daemon = await startDaemon(place)
   try {
     for (const name of request.images) await registry.push(`${request.layout}:${name}`, name)

@@ -30,6 +30,8 @@ export interface RunRequest {
 
 export interface SpecResult {
   readonly name: string
+  /** Whose it is: of the pinned module, or of tools/specs. */
+  readonly source: "module" | "tools"
   readonly outcome: "passed" | "failed" | "skipped"
   /** Why it failed or was skipped, in critest's words. */
   readonly message: string
@@ -51,6 +53,7 @@ interface GinkgoReport {
     readonly ContainerHierarchyTexts: ReadonlyArray<string> | null
     readonly LeafNodeType: string
     readonly LeafNodeText: string
+    readonly LeafNodeLocation: { readonly FileName: string }
     readonly State: string
     readonly RunTime: number
     readonly Failure?: { readonly Message: string }
@@ -60,6 +63,8 @@ interface GinkgoReport {
 const outcomeOf = (state: string): SpecResult["outcome"] =>
   state === "passed" ? "passed" : state === "skipped" || state === "pending" ? "skipped" : "failed"
 
+const ourSpecs = fileURLToPath(new URL("../tools/specs/", import.meta.url))
+
 /** Benchmarks are specs of the same binary that the suite leaves out by itself. */
 const readReport = (path: string): Omit<SuiteReport, "leftPods"> => {
   const [report] = JSON.parse(readFileSync(path, "utf8")) as ReadonlyArray<GinkgoReport>
@@ -67,6 +72,7 @@ const readReport = (path: string): Omit<SuiteReport, "leftPods"> => {
   const specs = report.SpecReports.filter(({ LeafNodeType }) => LeafNodeType === "It")
     .map((spec) => ({
       name: [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(" ").replace("[k8s.io] ", ""),
+      source: spec.LeafNodeLocation.FileName.startsWith(ourSpecs) ? ("tools" as const) : ("module" as const),
       outcome: outcomeOf(spec.State),
       message: spec.Failure?.Message ?? "",
       seconds: spec.RunTime / 1e9
