@@ -87,7 +87,7 @@ const runStage = async (name, ran) => {
   }
   const { passed, failed, skipped } = judged(name, result)
   const seconds = ((Date.now() - started) / 1000).toFixed(1)
-  return { name, passed, failed, skipped, seconds, names: result.names ?? [] }
+  return { name, passed, failed, skipped, seconds, names: result.names ?? [], summaries: result.summaries ?? [] }
 }
 
 const main = async (args) => {
@@ -113,6 +113,7 @@ const main = async (args) => {
   const failures = results.flatMap(({ failed }) => failed)
   for (const { name, detail } of failures) process.stdout.write(`\nFAILED ${name}\n${detail}\n`)
   process.stdout.write("\n")
+  for (const summary of results.flatMap(({ summaries }) => summaries)) process.stdout.write(`${summary}\n`)
   for (const { name, passed, failed, skipped, seconds } of results) {
     const counts = `${passed} passed, ${failed.length} failed, ${skipped} skipped`
     process.stdout.write(`${name.padEnd(12)} ${seconds.padStart(7)} s  ${counts}\n`)

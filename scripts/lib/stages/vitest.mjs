@@ -5,8 +5,9 @@ import { tmpdir } from "node:os"
 import { dirname, relative } from "node:path"
 import { inPrivateMounts, nodePath, top } from "../setup.mjs"
 
+/** `summaries`: what tests have to say about a whole suite, by their `task.meta.summary`. */
 const resultsOf = (report) => {
-  const result = { passed: 0, failed: [], skipped: [], names: [] }
+  const result = { passed: 0, failed: [], skipped: [], names: [], summaries: [] }
   for (const file of report.testResults) {
     const path = relative(top, file.name)
     // A file that does not load has no tests to fail.
@@ -15,6 +16,7 @@ const resultsOf = (report) => {
     }
     for (const test of file.assertionResults) {
       const name = `${path}: ${test.fullName}`
+      if (test.meta?.summary !== undefined) result.summaries.push(test.meta.summary)
       if (test.status === "passed") {
         result.passed++
         result.names.push(name)
