@@ -1,3 +1,4 @@
 import { webSocketSpecs } from "./specsOf.ts"
 
 webSocketSpecs("crun")
+webSocketSpecs("runc")
