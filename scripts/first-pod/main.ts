@@ -9,9 +9,9 @@ import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { NamespaceMode } from "../../src/gen/runtime/v1/api.ts"
-import { makeBusyboxImage } from "../lib/busyboxImage.ts"
+import { removeAllPods } from "../lib/criClient.ts"
 import { preparePlace, type RunningDaemon, startDaemon } from "../lib/daemon.ts"
-import { importImage } from "../lib/importImage.ts"
+import { importBusybox } from "../lib/importImage.ts"
 import { Steps } from "./Steps.ts"
 
 const args = process.argv.slice(2)
@@ -119,12 +119,6 @@ const runPod = async ({ client, place }: RunningDaemon, steps: Steps): Promise<v
   })
 }
 
-/** Also those that somebody has started by crictl meanwhile. */
-const removeAllPods = async ({ client }: RunningDaemon): Promise<void> => {
-  const { items } = await client.listPodSandbox({})
-  for (const { id } of items) await client.removePodSandbox({ podSandboxId: id })
-}
-
 const untilSignal = (): Promise<void> =>
   new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve())
@@ -144,13 +138,7 @@ const main = async (): Promise<void> => {
   try {
     const place = preparePlace({ directory, runtime, network: 77 })
     await steps.run("image", async () => {
-      makeBusyboxImage({ directory: `${directory}/layout`, page: `hello from ${nonce}\n`, name: image })
-      const id = await importImage({
-        graphRoot: place.root,
-        runRoot: place.runroot,
-        directory: `${directory}/layout`,
-        name: image
-      })
+      const id = await importBusybox(place, { name: image, page: `hello from ${nonce}\n` })
       return [id, `${image} ${id.slice(0, 13)}`]
     })
     daemon = await steps.run("daemon", async () => {
@@ -174,7 +162,8 @@ const main = async (): Promise<void> => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${log}`)
   } finally {
     if (daemon !== undefined) {
-      await removeAllPods(daemon).catch((error: unknown) => process.stderr.write(`${String(error)}\n`))
+      // Also those that somebody has started by crictl meanwhile.
+      await removeAllPods(daemon.client).catch((error: unknown) => process.stderr.write(`${String(error)}\n`))
       await daemon.stop()
     }
     spawnSync("umount", ["-l", "/var/lib/cni"])

@@ -109,3 +109,12 @@ export const connect = (socketPath: string): CriClient => {
 
 /** The name of a failed call's gRPC code ("NOT_FOUND"). */
 export const codeOf = (error: unknown): string => status[(error as ServiceError).code] ?? String(error)
+
+/** As kubelet does: every pod that is listed is stopped and removed. */
+export const removeAllPods = async (client: CriClient): Promise<void> => {
+  const { items } = await client.listPodSandbox({})
+  for (const { id: podSandboxId } of items) {
+    await client.stopPodSandbox({ podSandboxId })
+    await client.removePodSandbox({ podSandboxId })
+  }
+}

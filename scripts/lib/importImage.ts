@@ -9,6 +9,8 @@ import { Locks } from "../../src/linux/Locks.ts"
 import { Mounts } from "../../src/linux/Mounts.ts"
 import { ImageStore } from "../../src/store/ImageStore.ts"
 import { StoreSettings } from "../../src/store/StoreSettings.ts"
+import { makeBusyboxImage } from "./busyboxImage.ts"
+import type { Place } from "./daemon.ts"
 
 export interface ImportIntoStore {
   readonly graphRoot: string
@@ -32,4 +34,11 @@ export const importImage = ({ graphRoot, runRoot, directory, name }: ImportIntoS
     const { id } = yield* (yield* ImageImport).importLayout({ directory, name })
     return id
   }).pipe(Effect.provide(services), Effect.runPromise)
+}
+
+/** An image of this machine's busybox, for a daemon that does not run yet. Answers its id. */
+export const importBusybox = (place: Place, { name, page = "" }: { readonly name: string; readonly page?: string }) => {
+  const directory = `${place.directory}/layout`
+  makeBusyboxImage({ directory, page, name })
+  return importImage({ graphRoot: place.root, runRoot: place.runroot, directory, name })
 }

@@ -1,5 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Option, type Scope, Stream } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Option, Stream } from "effect"
 import {
   existsSync,
   lstatSync,
@@ -14,13 +14,8 @@ import {
   writeFileSync
 } from "node:fs"
 import { Conmon } from "../../../src/conmon/Conmon.ts"
-import type { LaunchRequest } from "../../../src/conmon/MonitoredContainer.ts"
-import { Files } from "../../../src/linux/Files.ts"
-import { Processes } from "../../../src/linux/Processes.ts"
-import { Sockets } from "../../../src/linux/Sockets.ts"
-import { bench, type Bench, type BundleChanges, deleteContainer, processesAndMountsOf, runtimes } from "./bundles.ts"
-
-const services = Layer.provideMerge(Conmon.layer, Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer))
+import { deleteContainer, processesAndMountsOf, runtimes } from "./bundles.ts"
+import { create, ended, services, testsWith } from "./containers.ts"
 
 const poll = Effect.fnUntraced(function* <A>(what: string, look: () => A | undefined | false) {
   for (let round = 0; round < 400; round++) {
@@ -31,47 +26,12 @@ const poll = Effect.fnUntraced(function* <A>(what: string, look: () => A | undef
   return yield* Effect.die(new Error(`waited 10 s for ${what}`))
 })
 
-const ended = (conmon: Conmon["Service"], request: LaunchRequest) =>
-  Effect.gen(function* () {
-    for (let round = 0; round < 400; round++) {
-      const exit = yield* conmon.readExit(request)
-      if (Option.isSome(exit)) return exit.value
-      yield* Effect.sleep("25 millis")
-    }
-    return yield* Effect.die(new Error("no exit file within 10 s"))
-  })
-
-/** A created container, deleted and cleaned up with the scope. */
-const create = Effect.fnUntraced(function* (bench: Bench, args: ReadonlyArray<string>, changes?: BundleChanges) {
-  const conmon = yield* Conmon
-  const request = bench.bundle(args, changes)
-  const launched = yield* Effect.acquireRelease(conmon.launch(request), () =>
-    Effect.gen(function* () {
-      yield* conmon.cleanup(request)
-      yield* Effect.sync(() => deleteContainer(bench, request))
-    }).pipe(Effect.orDie)
-  )
-  return { conmon, request, launched, start: Effect.sync(() => bench.command(request, "start", request.containerId)) }
-})
-
 const lines = (path: string) => readFileSync(path, "utf8").split("\n").slice(0, -1)
 const logLine = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d) (stdout|stderr) ([FP]) (.*)$/
 
 for (const runtime of runtimes) {
   describe(`conmon with ${runtime.name}`, () => {
-    const test = (
-      name: string,
-      body: (bench: Bench) => Effect.Effect<void, unknown, Conmon | Files | Processes | Scope.Scope>
-    ) =>
-      it.live(
-        name,
-        () =>
-          Effect.gen(function* () {
-            const context = yield* Layer.build(services)
-            yield* Effect.flatMap(bench(runtime), body).pipe(Effect.scoped, Effect.provideContext(context))
-          }),
-        60_000
-      )
+    const test = testsWith(runtime)
 
     test("creates, writes the log in the CRI format, and tells exit code and time", (bench) =>
       Effect.gen(function* () {
@@ -83,7 +43,7 @@ for (const runtime of runtimes) {
         assert.isTrue(Option.isNone(yield* conmon.readExit(request)))
         const before = Date.now() - 20
         yield* start
-        const exit = yield* ended(conmon, request)
+        const exit = yield* ended(request)
         assert.strictEqual(exit.code, 7)
         assert.isFalse(exit.oomKilled)
         const finished = Number(exit.finishedAtNs / 1_000_000n)
@@ -96,7 +56,7 @@ for (const runtime of runtimes) {
       Effect.gen(function* () {
         const early = yield* create(bench, ["/bin/true"])
         yield* early.start
-        yield* ended(early.conmon, early.request)
+        yield* ended(early.request)
         const seen: Array<string> = []
         const watching = yield* early.conmon.exits(`${bench.root}/exits`).pipe(
           Stream.runForEach((id) => Effect.sync(() => seen.push(id))),
@@ -114,22 +74,22 @@ for (const runtime of runtimes) {
 
     test("a signal is 128 + its number", (bench) =>
       Effect.gen(function* () {
-        const { conmon, request, launched, start } = yield* create(bench, ["/bin/sleep", "1000"])
+        const { request, launched, start } = yield* create(bench, ["/bin/sleep", "1000"])
         yield* start
         process.kill(launched.pid, "SIGKILL")
-        assert.strictEqual((yield* ended(conmon, request)).code, 137)
+        assert.strictEqual((yield* ended(request)).code, 137)
       }))
 
     test("knows that memory ran out", (bench) =>
       Effect.gen(function* () {
         // Memory of a tmpfs counts for whoever fills it.
         const hungry = ["/bin/dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=200"]
-        const { conmon, request, start } = yield* create(bench, hungry, { memory: 32 << 20 })
+        const { request, start } = yield* create(bench, hungry, { memory: 32 << 20 })
         yield* start
-        const exit = yield* ended(conmon, request)
+        const exit = yield* ended(request)
         assert.strictEqual(exit.code, 137)
         yield* poll("the oom file", () => existsSync(`${request.persistDirectory}/oom`))
-        assert.isTrue((yield* ended(conmon, request)).oomKilled)
+        assert.isTrue((yield* ended(request)).oomKilled)
       }))
 
     test("reopens the log under load without losing a line", (bench) =>
@@ -148,7 +108,7 @@ for (const runtime of runtimes) {
           assert.isTrue(lstatSync(request.logPath).isFile())
         }
         assert.isAbove(rotated.length, 1)
-        yield* ended(conmon, request)
+        yield* ended(request)
         const text = [...rotated, request.logPath].flatMap(lines).map((line) => {
           const [, , , tag, content] = logLine.exec(line) ?? []
           return tag === "P" ? content : `${content}\n`
@@ -170,7 +130,7 @@ for (const runtime of runtimes) {
       Effect.gen(function* () {
         const { conmon, request, start } = yield* create(bench, ["/bin/true"])
         yield* start
-        yield* ended(conmon, request)
+        yield* ended(request)
         renameSync(request.logPath, `${request.logPath}.1`)
         yield* poll("conmon's end", () => !processesAndMountsOf(bench.root).some((line) => line.includes("conmon -b")))
         const error = yield* Effect.flip(conmon.reopenLog(request))
@@ -252,7 +212,7 @@ for (const runtime of runtimes) {
         yield* start
         yield* poll("the trap", () => readFileSync(request.logPath, "utf8").includes("ready"))
         yield* conmon.resize({ ...request, width: 5000, height: 33 })
-        assert.strictEqual((yield* ended(conmon, request)).code, 3)
+        assert.strictEqual((yield* ended(request)).code, 3)
         assert.include(readFileSync(request.logPath, "utf8"), "33 1000")
       }))
 

@@ -1,42 +1,16 @@
 /** Clients at the attach socket of the real conmon. Needs root. */
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
-import { type Attachment, Conmon } from "../../../src/conmon/Conmon.ts"
-import type { LaunchRequest } from "../../../src/conmon/MonitoredContainer.ts"
-import { Files } from "../../../src/linux/Files.ts"
-import { Processes } from "../../../src/linux/Processes.ts"
-import { Sockets } from "../../../src/linux/Sockets.ts"
-import { bench, type Bench, type BundleChanges, deleteContainer, runtimes } from "./bundles.ts"
-
-const services = Layer.provideMerge(Conmon.layer, Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer))
+import type { Attachment } from "../../../src/conmon/Conmon.ts"
+import { type Bench, type BundleChanges, runtimes } from "./bundles.ts"
+import { create, ended, testsWith } from "./containers.ts"
 
 const everything = { stdout: true, stderr: true }
 const bytes = (text: string) => Buffer.from(text)
 
-/** A running container, deleted with the scope. */
-const run = Effect.fnUntraced(function* (bench: Bench, script: string, changes?: BundleChanges) {
-  const conmon = yield* Conmon
-  const request = bench.bundle(["/bin/sh", "-c", script], changes)
-  yield* Effect.acquireRelease(conmon.launch(request), () =>
-    Effect.gen(function* () {
-      yield* conmon.cleanup(request)
-      yield* Effect.sync(() => deleteContainer(bench, request))
-    }).pipe(Effect.orDie)
-  )
-  return { conmon, request, start: Effect.sync(() => bench.command(request, "start", request.containerId)) }
-})
-
-const exitCode = Effect.fnUntraced(function* (request: LaunchRequest) {
-  const conmon = yield* Conmon
-  for (let round = 0; round < 1200; round++) {
-    const exit = yield* conmon.readExit(request)
-    if (Option.isSome(exit)) return exit.value.code
-    yield* Effect.sleep("25 millis")
-  }
-  return yield* Effect.die(new Error("no exit file within 30 s"))
-})
+const run = (bench: Bench, script: string, changes?: BundleChanges) => create(bench, ["/bin/sh", "-c", script], changes)
 
 /** Collects a stream; `until` waits for a text in it. */
 const follow = Effect.fnUntraced(function* (stream: Attachment["stdout"]) {
@@ -60,19 +34,7 @@ const follow = Effect.fnUntraced(function* (stream: Attachment["stdout"]) {
 })
 
 describe.each(runtimes)("attach with $name", (runtime) => {
-  const test = (
-    name: string,
-    body: (bench: Bench) => Effect.Effect<void, unknown, Conmon | Files | Processes | Sockets | Scope.Scope>
-  ) =>
-    it.live(
-      name,
-      () =>
-        Effect.gen(function* () {
-          const context = yield* Layer.build(services)
-          yield* Effect.flatMap(bench(runtime), body).pipe(Effect.scoped, Effect.provideContext(context))
-        }),
-      120_000
-    )
+  const test = testsWith(runtime)
   const interactive = { stdin: true, leaveStdinOpen: true }
 
   test("input goes in, both outputs come out apart, and the end is told", (bench) =>
@@ -91,7 +53,7 @@ describe.each(runtimes)("attach with $name", (runtime) => {
       yield* stderr.end
       assert.strictEqual(stdout.text(), "out one\nout two\n")
       assert.strictEqual(stderr.text(), "err one\nerr two\n")
-      assert.strictEqual(yield* exitCode(request), 4)
+      assert.strictEqual((yield* ended(request)).code, 4)
       assert.strictEqual((yield* Effect.flip(conmon.attach({ ...request, ...everything }))).kind, "Gone")
     }))
 
@@ -123,7 +85,7 @@ describe.each(runtimes)("attach with $name", (runtime) => {
       yield* attachment.write(bytes("words\n"))
       yield* attachment.endWrite
       yield* stdout.until("words\nover\n")
-      assert.strictEqual(yield* exitCode(request), 3)
+      assert.strictEqual((yield* ended(request)).code, 3)
     }))
 
   test("a lot of input waits for a container that reads slowly, and arrives whole", (bench) =>
@@ -167,7 +129,7 @@ describe.each(runtimes)("attach with $name", (runtime) => {
       const stderr = yield* follow(other.stderr)
       yield* other.write(bytes("go\n"))
       yield* stderr.until("done\n")
-      assert.strictEqual(yield* exitCode(request), 0)
+      assert.strictEqual((yield* ended(request)).code, 0)
       yield* idle.ended
       assert.isAbove(yield* idle.dropped, 90 * 1024 * 1024)
       assert.strictEqual(yield* other.dropped, 0)

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { ContainerState, NamespaceMode } from "../../../src/gen/runtime/v1/api.ts"
-import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
+import { removeAllPods } from "../../../scripts/lib/criClient.ts"
 import { type RunningDaemon, preparePlace, startDaemon } from "../../../scripts/lib/daemon.ts"
-import { importImage } from "../../../scripts/lib/importImage.ts"
+import { importBusybox } from "../../../scripts/lib/importImage.ts"
 
 const image = "localhost/exec:1"
 const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD }
@@ -34,18 +34,12 @@ describe.each(["crun", "runc"])("ExecSync with %s", (runtime) => {
 
   beforeAll(async () => {
     const place = preparePlace({ directory, runtime, network: 83 })
-    makeBusyboxImage({ directory: `${directory}/layout`, page: "", name: image })
-    const { root: graphRoot, runroot: runRoot } = place
-    await importImage({ graphRoot, runRoot, directory: `${directory}/layout`, name: image })
+    await importBusybox(place, { name: image })
     daemon = await startDaemon(place)
   }, 60_000)
 
   afterAll(async () => {
-    const { items } = await daemon.client.listPodSandbox({})
-    for (const { id: podSandboxId } of items) {
-      await daemon.client.stopPodSandbox({ podSandboxId })
-      await daemon.client.removePodSandbox({ podSandboxId })
-    }
+    await removeAllPods(daemon.client)
     await daemon.stop()
     rmSync(directory, { recursive: true })
   }, 60_000)

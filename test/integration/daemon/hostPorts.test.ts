@@ -5,10 +5,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { NamespaceMode } from "../../../src/gen/runtime/v1/api.ts"
-import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
 import { type Place, preparePlace, type RunningDaemon, startDaemon } from "../../../scripts/lib/daemon.ts"
 import { differences, hostState } from "../../../scripts/lib/hostState.mjs"
-import { importImage } from "../../../scripts/lib/importImage.ts"
+import { importBusybox } from "../../../scripts/lib/importImage.ts"
 
 const image = "docker.io/library/busybox:latest"
 const node = { v4: "192.0.2.77", v6: "2001:db8:77::1" }
@@ -49,9 +48,7 @@ beforeAll(async () => {
   for (const link of ["node77", "wire77"]) ip("link", "set", link, "up")
   ip("address", "add", `${node.v4}/24`, "dev", "node77")
   ip("address", "add", `${node.v6}/64`, "dev", "node77", "nodad")
-  makeBusyboxImage({ directory: `${directory}/layout`, page: "hello\n", name: image })
-  const { root: graphRoot, runroot: runRoot } = place
-  await importImage({ graphRoot, runRoot, directory: `${directory}/layout`, name: image })
+  await importBusybox(place, { name: image, page: "hello\n" })
   daemon = await startDaemon(place)
 }, 60_000)
 

@@ -4,11 +4,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { NamespaceMode } from "../../../src/gen/runtime/v1/api.ts"
-import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
-import type { CriClient } from "../../../scripts/lib/criClient.ts"
+import { type CriClient, removeAllPods } from "../../../scripts/lib/criClient.ts"
 import { type Place, preparePlace, type RunningDaemon, startDaemon } from "../../../scripts/lib/daemon.ts"
 import { differences, type HostState, hostState } from "../../../scripts/lib/hostState.mjs"
-import { importImage } from "../../../scripts/lib/importImage.ts"
+import { importBusybox } from "../../../scripts/lib/importImage.ts"
 import { Wrappers } from "./wrappers.ts"
 
 export const image = "docker.io/library/busybox:latest"
@@ -67,9 +66,7 @@ pause_command = "/bin/sleep 100000"
   }
 
   async prepareImage(): Promise<void> {
-    makeBusyboxImage({ directory: `${this.directory}/layout`, page: "hello\n", name: image })
-    const { root: graphRoot, runroot: runRoot } = this.place
-    await importImage({ graphRoot, runRoot, directory: `${this.directory}/layout`, name: image })
+    await importBusybox(this.place, { name: image, page: "hello\n" })
   }
 
   async start(): Promise<void> {
@@ -153,12 +150,7 @@ pause_command = "/bin/sleep 100000"
     return containerId
   }
 
-  /** As kubelet does: everything that is listed is stopped and removed. */
   async cleanUp(): Promise<void> {
-    const { items } = await this.client.listPodSandbox({})
-    for (const { id } of items) {
-      await this.client.stopPodSandbox({ podSandboxId: id })
-      await this.client.removePodSandbox({ podSandboxId: id })
-    }
+    await removeAllPods(this.client)
   }
 }

@@ -3,11 +3,10 @@ import { execFileSync } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { NamespaceMode } from "../../../src/gen/runtime/v1/api.ts"
-import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
 import type { CriClient } from "../../../scripts/lib/criClient.ts"
 import { type Place, preparePlace, type RunningDaemon, startDaemon } from "../../../scripts/lib/daemon.ts"
 import { crictlPath } from "../../../scripts/lib/goTools.mjs"
-import { importImage } from "../../../scripts/lib/importImage.ts"
+import { importBusybox } from "../../../scripts/lib/importImage.ts"
 
 const image = "docker.io/library/busybox:latest"
 
@@ -37,9 +36,7 @@ export class StreamingSite {
   }
 
   async start(): Promise<void> {
-    const { root: graphRoot, runroot: runRoot } = this.place
-    makeBusyboxImage({ directory: `${this.directory}/layout`, page: "hello\n", name: image })
-    await importImage({ graphRoot, runRoot, directory: `${this.directory}/layout`, name: image })
+    await importBusybox(this.place, { name: image, page: "hello\n" })
     await this.restart()
     const metadata = { name: "streams", namespace: "default", uid: "streams", attempt: 0 }
     const config = { metadata, hostname: "streams", logDirectory: this.place.logs, linux }
