@@ -5,6 +5,7 @@ import { handlers } from "../../src/cri/handlers.ts"
 import { runScenario } from "../world/Simulation.ts"
 import { Kubelet } from "./support/kubelet.ts"
 import { podWalk } from "./support/podWalk.ts"
+import { shortWalk } from "./support/shortWalk.ts"
 
 /** The walk of a pod whose container is stopped, with two seconds of grace, as soon as it has started; its exit code. */
 const exitCodeOf = async (script: string): Promise<number | undefined> => {
@@ -15,18 +16,12 @@ const exitCodeOf = async (script: string): Promise<number | undefined> => {
   ).pipe(Effect.tap(({ status }) => Effect.sync(() => (exitCode = status?.exitCode))))
   const { failures } = await runScenario(() => ({
     ...podWalk()(),
-    steps: [
-      { name: "PullImage", run: kubelet.pullImage },
-      { name: "RunPodSandbox", run: kubelet.runPod },
-      { name: "CreateContainer", run: kubelet.createContainer },
+    steps: shortWalk(
+      kubelet,
       { name: "StartContainer", run: kubelet.startContainer },
       { name: "StopContainer", run: kubelet.stopContainer },
-      { name: "ContainerStatus", run: note },
-      { name: "RemoveContainer", run: kubelet.removeContainer },
-      { name: "StopPodSandbox", run: kubelet.stopPod },
-      { name: "RemovePodSandbox", run: kubelet.removePod },
-      { name: "RemoveImage", run: kubelet.removeImage }
-    ]
+      { name: "ContainerStatus", run: note }
+    )
   }))
   assert.deepStrictEqual(failures, [])
   return exitCode
