@@ -6,6 +6,7 @@ import type { LinuxError } from "../linux/LinuxError.ts"
 import { CgroupError } from "./CgroupError.ts"
 import { parseKeyed, parseProcesses } from "./internal/files.ts"
 import { type Hierarchies, parseMountInfo } from "./internal/hierarchies.ts"
+import { makePlacement } from "./internal/placement.ts"
 import { makeReaders } from "./internal/readers.ts"
 import type { Details, Usage } from "./Usage.ts"
 
@@ -28,6 +29,10 @@ export class Cgroups extends Context.Service<
     ) => Effect.Effect<{ readonly usage: Usage; readonly details: Details } | undefined, Failure>
     /** Every process of the cgroup and of those below it. */
     readonly processes: (cgroup: string) => Effect.Effect<ReadonlyArray<number>, Failure>
+    /** Makes the cgroup in every hierarchy, with its parents, fit to take processes; the directories. */
+    readonly make: (cgroup: string) => Effect.Effect<ReadonlyArray<string>, Failure>
+    /** Moves a process into the cgroups that another one is in. Does nothing when the first has ended. */
+    readonly follow: (pid: number, leader: number) => Effect.Effect<void, Failure>
     /** Stops every process; returns when all stand still, fails after 5 s. */
     readonly freeze: (cgroup: string) => Effect.Effect<void, Failure>
     readonly thaw: (cgroup: string) => Effect.Effect<void, Failure>
@@ -207,6 +212,7 @@ const makeCgroups = (files: Files["Service"], hierarchies: Hierarchies): Cgroups
 
   return {
     ...makeReaders(files, { version, mountOf, below }),
+    ...makePlacement(files, hierarchies, below),
     version,
     processes,
     freeze,

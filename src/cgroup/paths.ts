@@ -68,6 +68,20 @@ export const containerCgroup = (
   })
 }
 
+/**
+ * The cgroup of a container's monitor in the pod's; undefined where it stays in the daemon's. A scope of systemd is not
+ * the daemon's to make by hand.
+ */
+export const monitorCgroup = (
+  manager: CgroupManager,
+  container: ContainerCgroup,
+  id: string,
+  wanted: string
+): string | undefined =>
+  manager === "cgroupfs" && wanted === "pod"
+    ? posix.join(posix.dirname(container.path), `${prefix}-conmon-${id}`)
+    : undefined
+
 /** The cgroup that kubelet made for a pod; undefined when the request named none: its containers then lie among others. */
 export const podCgroup = (manager: CgroupManager, parent: string): string | undefined =>
   parent === ""

@@ -1,10 +1,10 @@
 /** Runtime handlers: the OCI runtimes of the configuration that this host really has, and what they can do. */
 import { Context, Effect, Layer } from "effect"
-import { Files } from "../linux/Files.ts"
-import { Processes } from "../linux/Processes.ts"
-import { HostFacts, type HostFactsShape } from "./HostFacts.ts"
-import { openAdvisories, probeRuntime, untestedBecause } from "./internal/runtimeProbe.ts"
-import { findProgram } from "./internal/searchPath.ts"
+import type { Files } from "../linux/Files.ts"
+import type { Processes } from "../linux/Processes.ts"
+import type { Platform } from "../model/Platform.ts"
+import type { HostFacts } from "./HostFacts.ts"
+import { resolveHandler } from "./internal/resolveHandler.ts"
 import { RuntimeHandlerInvalid, UnknownRuntimeHandler } from "./OciError.ts"
 
 export type RuntimeKind = "crun" | "runc" | "other"
@@ -26,104 +26,69 @@ export interface RuntimeEntry {
   readonly allowed_annotations: ReadonlyArray<string>
   readonly default_annotations: Readonly<Record<string, string>>
   readonly monitor_path: string
+  /** Of a handler: "" for the daemon's, "pod" for one in the pod's; with systemd a slice too. */
   readonly monitor_cgroup: string
   /** "NAME=value". */
   readonly monitor_env: ReadonlyArray<string>
   /** Bytes. */
   readonly container_min_memory: number
   readonly no_sync_log: boolean
+  readonly stream_websockets: boolean
   readonly seccomp_profile: string
   /** "first" pins what execs start to the first of the container's processors. */
   readonly exec_cpu_affinity: "" | "first"
+  /** "container" lets the runtime of an ExecSync run in the container's cgroup. */
+  readonly monitor_exec_cgroup: "" | "container"
+  /** Absolute paths of programs by "os/arch" or "os/arch/variant". */
+  readonly platform_runtime_paths: Readonly<Record<string, string>>
   /** Seconds. */
   readonly container_create_timeout: number
 }
 
 export interface RuntimeTable {
   readonly default_runtime: string
+  readonly cgroup_manager: "cgroupfs" | "systemd"
+  /** These three, where they are not empty, stand above what handlers say of their monitors. */
+  readonly conmon: string
+  readonly conmon_cgroup: string
+  readonly conmon_env: ReadonlyArray<string>
   readonly runtimes: Readonly<Record<string, RuntimeEntry>>
 }
 
-export interface RuntimeHandler {
-  readonly name: string
+/** A binary that can be an OCI runtime here. */
+export interface RuntimeProgram {
   readonly kind: RuntimeKind
   /** Absolute path of the binary. */
   readonly path: string
   /** "1.8.1" */
   readonly version: string
+  readonly features: RuntimeFeatures
+}
+
+export interface RuntimeHandler extends RuntimeProgram {
+  readonly name: string
   /** State directory (--root); never "". */
   readonly root: string
-  readonly features: RuntimeFeatures
-  /** The handler's further options. */
+  /** The handler's further options, as they take effect. */
   readonly options: RuntimeEntry
+  /** What runs images of other platforms: by key of platform_runtime_paths the program, or why it cannot be used. */
+  readonly platforms: ReadonlyMap<string, RuntimeProgram | string>
 }
 
-/**
- * `mount_setattr` with AT_RECURSIVE (Linux 5.12) makes read-only what lies below a mount too. Idmapped mounts are as old,
- * but an overlay takes them as its layers since Linux 5.19.
- */
-const withKernel = (features: RuntimeFeatures, facts: HostFactsShape): RuntimeFeatures => {
-  const [major, minor] = facts.kernel
-  const isSince = (minorOf5: number) => major > 5 || (major === 5 && minor >= minorOf5)
-  return {
-    recursiveReadOnlyMounts: features.recursiveReadOnlyMounts && isSince(12),
-    userNamespaces: features.userNamespaces && facts.userNamespaces && isSince(19)
-  }
+/** The key of platform_runtime_paths that stands for images of a platform, undefined for the handler's own program. */
+export const platformKey = (
+  { platforms }: Pick<RuntimeHandler, "platforms">,
+  { os, architecture, variant = "" }: Platform
+): string | undefined => {
+  const general = `${os}/${architecture}`
+  return [`${general}/${variant}`, general].find((key) => platforms.has(key))
 }
-
-const inherited = (table: RuntimeTable, entry: RuntimeEntry): RuntimeEntry => {
-  const source = table.runtimes[table.default_runtime]
-  if (!entry.inherit_default_runtime || source === undefined) return entry
-  const { runtime_path, runtime_root, runtime_type } = source
-  // A default without a path of its own is found by its name, not by the heir's.
-  return {
-    ...entry,
-    runtime_path: runtime_path === "" ? table.default_runtime : runtime_path,
-    runtime_root,
-    runtime_type
-  }
-}
-
-const resolve = Effect.fnUntraced(function* (table: RuntimeTable, name: string, configured: RuntimeEntry) {
-  const options = inherited(table, configured)
-  const refuse = (reason: string) => new RuntimeHandlerInvalid({ handler: name, reason })
-  if (options.runtime_type !== "oci") {
-    return yield* refuse(`runtime_type ${options.runtime_type} is not built; only "oci" is`)
-  }
-  const program = options.runtime_path === "" ? name : options.runtime_path
-  const path = yield* findProgram(program)
-  if (path === undefined) {
-    return yield* refuse(`${program} is not an executable file; install it or set runtime_path`)
-  }
-  const probe = yield* probeRuntime(path)
-  if (probe === undefined) return yield* refuse(`${path} --version does not answer as an OCI runtime does`)
-  const untested = untestedBecause(probe.kind, probe.version)
-  if (untested !== undefined) {
-    yield* Effect.logWarning(`runtime handler ${name}: ${path} ${probe.version} ${untested}`)
-  }
-  const advisories = openAdvisories(probe.kind, probe.version)
-  if (advisories.length > 0) {
-    yield* Effect.logWarning(
-      `runtime handler ${name}: ${path} ${probe.version} is open to ${advisories.join("; ")} unless your distribution has patched it`
-    )
-  }
-  const handler: RuntimeHandler = {
-    name,
-    kind: probe.kind,
-    path,
-    version: probe.version,
-    root: options.runtime_root === "" ? `/run/${probe.kind === "other" ? name : probe.kind}` : options.runtime_root,
-    features: withKernel(probe.features, yield* HostFacts),
-    options
-  }
-  return handler
-})
 
 export class RuntimeHandlers extends Context.Service<
   RuntimeHandlers,
   {
-    /** "" is the default handler. */
-    readonly get: (name: string) => Effect.Effect<RuntimeHandler, UnknownRuntimeHandler>
+    /** "" is the default handler; `platform` a key of its platform_runtime_paths, with the program of that if it is usable. */
+    readonly get: (name: string, platform?: string) => Effect.Effect<RuntimeHandler, UnknownRuntimeHandler>
     /** Usable handlers, the default one first. */
     readonly list: Effect.Effect<ReadonlyArray<RuntimeHandler>>
   }
@@ -143,11 +108,11 @@ export class RuntimeHandlers extends Context.Service<
         const others = Object.entries(table.runtimes).filter(([name]) => name !== table.default_runtime)
         const [first, rest] = yield* Effect.all(
           [
-            resolve(table, table.default_runtime, configured),
+            resolveHandler(table, table.default_runtime, configured),
             Effect.forEach(
               others,
               ([name, entry]) =>
-                resolve(table, name, entry).pipe(
+                resolveHandler(table, name, entry).pipe(
                   Effect.map((handler) => [handler]),
                   Effect.catchTag("RuntimeHandlerInvalid", ({ message }) =>
                     Effect.as(Effect.logWarning(`${message}; it is left out`), [])
@@ -160,9 +125,13 @@ export class RuntimeHandlers extends Context.Service<
         )
         const handlers = [first, ...rest.flat()]
         const byName = new Map(handlers.map((handler) => [handler.name, handler]))
-        const get = Effect.fn("RuntimeHandlers.get")(function* (name: string) {
+        const get = Effect.fn("RuntimeHandlers.get")(function* (name: string, platform?: string) {
           const handler = byName.get(name === "" ? table.default_runtime : name)
-          return handler ?? (yield* new UnknownRuntimeHandler({ handler: name, known: [...byName.keys()] }))
+          if (handler === undefined) {
+            return yield* new UnknownRuntimeHandler({ handler: name, known: [...byName.keys()] })
+          }
+          const program = platform === undefined ? undefined : handler.platforms.get(platform)
+          return typeof program === "object" ? { ...handler, ...program } : handler
         })
         return RuntimeHandlers.of({ get, list: Effect.succeed(handlers) })
       })

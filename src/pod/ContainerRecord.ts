@@ -70,6 +70,8 @@ export const ContainerRecord = Schema.Struct({
   stdinOnce: Schema.Boolean,
   /** Name of the handler that runs it, never "". */
   handler: Schema.String,
+  /** Key of the handler's platform_runtime_paths; absent when its own program runs it. */
+  platform: Schema.optionalKey(Schema.String),
   bundle: Schema.String,
   privileged: Schema.Boolean,
   createdAtNs: Int64,

@@ -23,8 +23,6 @@ interface PodSettingsShape {
   readonly pauseCommand: ReadonlyArray<string>
   /** For handlers that name no monitor of their own. */
   readonly conmonPath: string
-  /** "NAME=value", beneath what a handler's monitor_env says. */
-  readonly conmonEnv: ReadonlyArray<string>
   /** Bytes; -1 for no limit. */
   readonly logSizeMax: number
   /** /proc/sys/kernel/random/boot_id: what was started under another one does not run any more. */
@@ -53,8 +51,7 @@ export class PodSettings extends Context.Service<PodSettings, PodSettingsShape>(
           defaultSysctls: runtime.default_sysctls,
           pauseImage: image.pause_image,
           pauseCommand: image.pause_command.split(" ").filter((word) => word !== ""),
-          conmonPath: runtime.conmon === "" ? "/usr/bin/conmon" : runtime.conmon,
-          conmonEnv: runtime.conmon_env,
+          conmonPath: "/usr/bin/conmon",
           logSizeMax: runtime.log_size_max,
           bootId,
           admittedStarts: host.cores + 1

@@ -40,7 +40,16 @@ export const Resource = Schema.TaggedUnion({
   /** An image mounted for a container: a layer of its own, its mount and its record in the container store. */
   ImageVolume: { volumeId: Schema.String, containerId: Schema.String },
   /** The OCI runtime's container with its processes, its cgroup and its monitor. */
-  Runtime: { containerId: Schema.String, handler: Schema.String, bundle: Schema.String, cgroup: Schema.String }
+  Runtime: {
+    containerId: Schema.String,
+    handler: Schema.String,
+    /** Key of the handler's platform_runtime_paths; absent for its own program. */
+    platform: Schema.optionalKey(Schema.String),
+    bundle: Schema.String,
+    cgroup: Schema.String,
+    /** The monitor's own; absent when it is in the daemon's. */
+    monitorCgroup: Schema.optionalKey(Schema.String)
+  }
 })
 export type Resource = typeof Resource.Type
 

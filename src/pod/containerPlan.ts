@@ -1,12 +1,13 @@
 /** What a CreateContainer request comes to, decided before anything is taken: the record with a row for each resource. */
 import { Clock, Effect, Result } from "effect"
 import { posix } from "node:path"
-import { containerCgroup, type ContainerCgroup } from "../cgroup/paths.ts"
+import { containerCgroup, type ContainerCgroup, monitorCgroup } from "../cgroup/paths.ts"
 import { NamespaceMode as Wire, type ContainerConfig, type Mount } from "../gen/runtime/v1/api.ts"
 import { Images, knownAs } from "../image/Images.ts"
 import { generateId } from "../model/Id.ts"
 import { stopSignal } from "../model/Signal.ts"
-import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
+import { RuntimeUnavailable } from "../oci/OciError.ts"
+import { platformKey, type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { isMapped } from "../oci/spec/mounts.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
@@ -25,6 +26,7 @@ export interface ContainerPlan {
   readonly imageVolumes: ReadonlyArray<ImageVolume>
   readonly handler: RuntimeHandler
   readonly cgroup: ContainerCgroup
+  readonly monitorCgroup: string | undefined
 }
 
 const invalid = (field: string, reason: string) => new InvalidRequest({ field: `config.${field}`, reason })
@@ -69,6 +71,20 @@ const recordedMount = (mount: Mount, volumes: ReadonlyArray<ImageVolume>): Conta
   }
 }
 
+/** The pod's handler with the program that runs the image's platform. */
+const handlerFor = Effect.fnUntraced(function* (pod: PodRecord, image: StoredImage, id: string) {
+  const handlers = yield* RuntimeHandlers
+  const own = yield* handlers.get(pod.runtimeHandler)
+  const platform = platformKey(own, image.config)
+  if (platform === undefined) return { handler: own, platform: {} }
+  const unusable = own.platforms.get(platform)
+  if (typeof unusable === "string") {
+    const reason = `platform_runtime_paths ${platform}: ${unusable}`
+    return yield* new RuntimeUnavailable({ containerId: id, runtime: own.name, command: "create", reason })
+  }
+  return { handler: yield* handlers.get(pod.runtimeHandler, platform), platform: { platform } }
+})
+
 export const planContainer = Effect.fn("planContainer")(function* (
   pod: PodRecord,
   config: ContainerConfig | undefined
@@ -92,10 +108,11 @@ export const planContainer = Effect.fn("planContainer")(function* (
   const image = yield* (yield* Images).resolve(config.image.image)
   if (image === undefined) return yield* new ImageMissing({ image: config.image.image })
   const imageVolumes = yield* planImageVolumes(config.mounts)
-  const handler = yield* (yield* RuntimeHandlers).get(pod.runtimeHandler)
   const id = yield* generateId
+  const { handler, platform } = yield* handlerFor(pod, image, id)
   const cgroup = containerCgroup(settings.cgroupManager, pod.cgroupParent, id)
   if (Result.isFailure(cgroup)) return yield* invalid("linux", cgroup.failure.message)
+  const ownCgroup = monitorCgroup(settings.cgroupManager, cgroup.success, id, handler.options.monitor_cgroup)
   const bundle = store.runDirectory(id)
   const { image: requestedImage, userSpecifiedImage } = config.image
   // kubelet asks by id, and tells what the pod's author wrote beside it.
@@ -128,6 +145,7 @@ export const planContainer = Effect.fn("planContainer")(function* (
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
     handler: handler.name,
+    ...platform,
     bundle,
     privileged,
     createdAtNs: yield* Clock.currentTimeNanos,
@@ -136,8 +154,17 @@ export const planContainer = Effect.fn("planContainer")(function* (
     resources: [
       { _tag: "Layer", containerId: id },
       ...imageVolumes.map(({ volumeId }) => ({ _tag: "ImageVolume" as const, volumeId, containerId: id })),
-      { _tag: "Runtime", containerId: id, handler: handler.name, bundle, cgroup: cgroup.success.path }
+      {
+        _tag: "Runtime",
+        containerId: id,
+        handler: handler.name,
+        ...platform,
+        bundle,
+        cgroup: cgroup.success.path,
+        ...(ownCgroup !== undefined && { monitorCgroup: ownCgroup })
+      }
     ]
   }
-  return { record, pod, config, image, imageVolumes, handler, cgroup: cgroup.success } satisfies ContainerPlan
+  const plan = { record, pod, config, image, imageVolumes, handler, cgroup: cgroup.success }
+  return { ...plan, monitorCgroup: ownCgroup } satisfies ContainerPlan
 })

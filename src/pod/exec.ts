@@ -1,10 +1,11 @@
 /** Commands in running containers: to the end (ExecSync), or with their streams in a client's hands (Exec). */
 import { Effect } from "effect"
+import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Files } from "../linux/Files.ts"
 import { generateId } from "../model/Id.ts"
 import { decodeProcess, type Process } from "../model/RuntimeSpec.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
-import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
+import { type RuntimeHandler, RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import { execProcess } from "../oci/spec/execProcess.ts"
 import { orFail } from "../oci/spec/fault.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
@@ -62,10 +63,18 @@ const planExec = Effect.fnUntraced(function* (
 ) {
   const container = yield* processOf(record)
   const execId = yield* generateId
-  const handler = yield* (yield* RuntimeHandlers).get(record.handler)
+  const handler = yield* (yield* RuntimeHandlers).get(record.handler, record.platform)
   const pinnedTo = handler.options.exec_cpu_affinity === "first" ? record.limits?.cpusetCpus : undefined
   const process = yield* orFail(record.id, execProcess({ ...request, container, execId, pinnedTo }))
   return { handler, process, execId }
+})
+
+/** Where the runtime, which watches over the command as conmon does with CRI-O, is to run: as a rule beside the daemon. */
+const placement = Effect.fnUntraced(function* ({ state }: ContainerRecord, { options }: RuntimeHandler) {
+  if (options.monitor_exec_cgroup === "" || !("pid" in state)) return {}
+  const { pid } = state
+  const cgroups = yield* Cgroups
+  return { placed: (runtime: number) => cgroups.follow(runtime, pid) }
 })
 
 const nameOf = ({ command }: ContainerCommand, id: string) => `exec ${JSON.stringify(command[0])} in container ${id}`
@@ -78,8 +87,9 @@ export const execSyncInContainer = Effect.fn("execSyncInContainer")(function* (
   const jobs = yield* Jobs
   const container = yield* checkRunning(request.containerId)
   const { handler, process, execId } = yield* planExec(container, { command: request.command, terminal: false })
+  const placed = yield* placement(container, handler)
   return yield* runtime
-    .execSync(handler, container.id, { process, execId, timeout: request.timeout })
+    .execSync(handler, container.id, { process, execId, timeout: request.timeout, ...placed })
     .pipe(jobs.waiting(nameOf(request, container.id)))
 })
 

@@ -1,5 +1,6 @@
 /** Hands a container's specification to its monitor, which has the OCI runtime create it. */
 import { Effect, Option } from "effect"
+import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Conmon } from "../conmon/Conmon.ts"
 import { Files } from "../linux/Files.ts"
 import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
@@ -15,6 +16,8 @@ export interface Monitored {
   /** On tmpfs, made by the caller; config.json is written here. */
   readonly bundle: string
   readonly handler: RuntimeHandler
+  /** Of the monitor's own; undefined leaves it in the daemon's. */
+  readonly monitorCgroup: string | undefined
   /** Absolute; "" for no log. */
   readonly logPath: string
   readonly terminal: boolean
@@ -38,6 +41,7 @@ const environmentOf = (entries: ReadonlyArray<string>): Record<string, string> =
 export const launchMonitor = Effect.fn("launchMonitor")(function* (container: Monitored, spec: RuntimeSpec) {
   const files = yield* Files
   const conmon = yield* Conmon
+  const cgroups = yield* Cgroups
   const processes = yield* Processes
   const settings = yield* PodSettings
   const { id, bundle, handler } = container
@@ -47,6 +51,7 @@ export const launchMonitor = Effect.fn("launchMonitor")(function* (container: Mo
   yield* Effect.scoped(
     Effect.flatMap(files.open(`${bundle}/config.json`, "truncate", 0o600), (file) => file.write(config))
   )
+  const { monitorCgroup } = container
   const { pid } = yield* conmon.launch({
     containerId: id,
     containerName: container.name,
@@ -64,7 +69,8 @@ export const launchMonitor = Effect.fn("launchMonitor")(function* (container: Mo
     stdin: container.stdin,
     leaveStdinOpen: container.stdin && !container.stdinOnce,
     conmonPath: handler.options.monitor_path === "" ? settings.conmonPath : handler.options.monitor_path,
-    conmonEnv: environmentOf([...settings.conmonEnv, ...handler.options.monitor_env]),
+    conmonEnv: environmentOf(handler.options.monitor_env),
+    conmonCgroup: monitorCgroup === undefined ? [] : yield* cgroups.make(monitorCgroup),
     createLimitMs: handler.options.container_create_timeout * 1000,
     logLevel: "error"
   })

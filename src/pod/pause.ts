@@ -1,6 +1,6 @@
 /** The pause container: only for a pod whose containers share a PID namespace, which needs a process to live. */
 import { Effect } from "effect"
-import { containerCgroup } from "../cgroup/paths.ts"
+import { containerCgroup, monitorCgroup } from "../cgroup/paths.ts"
 import { ImagePuller } from "../image/ImagePuller.ts"
 import { Images } from "../image/Images.ts"
 import { Files } from "../linux/Files.ts"
@@ -53,7 +53,8 @@ export const startPause = Effect.fn("startPause")(function* ({ record: pod, conf
   })
   yield* files.makeDirectory(bundle, { mode: 0o700 })
   const monitored = { id: pod.id, name: pod.name, bundle, handler, logPath: "", terminal: false, stdin: false }
-  const init = yield* launchMonitor({ ...monitored, stdinOnce: false }, spec)
+  const own = monitorCgroup(settings.cgroupManager, cgroup, pod.id, handler.options.monitor_cgroup)
+  const init = yield* launchMonitor({ ...monitored, stdinOnce: false, monitorCgroup: own }, spec)
   yield* startProcess(handler, pod.id, init)
   return init
 })

@@ -1,7 +1,7 @@
 /** What a RunPodSandbox request comes to, decided before anything is taken: the record, and a row for each resource. */
 import { Clock, Effect, Result } from "effect"
 import { NamespaceMode as Wire, type PodSandboxConfig, type PortMapping, Protocol } from "../gen/runtime/v1/api.ts"
-import { containerCgroup } from "../cgroup/paths.ts"
+import { containerCgroup, monitorCgroup } from "../cgroup/paths.ts"
 import type { UserNamespace } from "../linux/IdMapping.ts"
 import type { PinnedKind } from "../linux/Namespaces.ts"
 import { generateId } from "../model/Id.ts"
@@ -170,6 +170,7 @@ export const planPod = Effect.fn("planPod")(function* (
   const asked = { annotations: config.annotations, allowed: handler.options.allowed_annotations }
   const shmSize = (yield* orInvalid(annotatedShmSize(asked))) ?? defaultShmSize
 
+  const pauseMonitor = monitorCgroup(settings.cgroupManager, cgroup.success, id, handler.options.monitor_cgroup)
   const pins = podNamespaces(settings.namespacesDirectory, { id, namespaces })
   const directory = podDirectory(settings.runDirectory, id)
   const network: ReadonlyArray<Resource> =
@@ -199,7 +200,8 @@ export const planPod = Effect.fn("planPod")(function* (
             containerId: id,
             handler: handler.name,
             bundle: `${directory}/pause`,
-            cgroup: cgroup.success.path
+            cgroup: cgroup.success.path,
+            ...(pauseMonitor !== undefined && { monitorCgroup: pauseMonitor })
           }
         ]
       : []

@@ -42,9 +42,9 @@ const inBackground = <A, E, R>(
   )
 
 /** The daemon may have died after the runtime started the process and before its record said so. */
-const adoptStart = Effect.fnUntraced(function* ({ id, handler }: ContainerRecord) {
+const adoptStart = Effect.fnUntraced(function* ({ id, handler, platform }: ContainerRecord) {
   const runtime = yield* OciRuntime
-  const { status } = yield* runtime.state(yield* (yield* RuntimeHandlers).get(handler), id)
+  const { status } = yield* runtime.state(yield* (yield* RuntimeHandlers).get(handler, platform), id)
   if (status !== "running") return
   yield* (yield* Pods).moveContainer(id, { _tag: "Started", atNs: yield* Clock.currentTimeNanos })
 })

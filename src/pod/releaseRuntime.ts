@@ -16,7 +16,7 @@ export const releaseRuntime = Effect.fn("releaseRuntime")(function* (
   const cgroups = yield* Cgroups
   const runtime = yield* OciRuntime
   const { exitsDirectory, attachSocketDirectory } = yield* PodSettings
-  const { containerId, bundle, cgroup } = row
+  const { containerId, bundle, cgroup, monitorCgroup = "" } = row
 
   yield* conmon.cleanup({
     containerId,
@@ -25,7 +25,7 @@ export const releaseRuntime = Effect.fn("releaseRuntime")(function* (
     socketDirectory: attachSocketDirectory
   })
   yield* killCgroup(cgroup)
-  yield* (yield* RuntimeHandlers).get(row.handler).pipe(
+  yield* (yield* RuntimeHandlers).get(row.handler, row.platform).pipe(
     Effect.flatMap((handler) => runtime.delete(handler, containerId)),
     // Taken out of the configuration while containers of it were there: the rest must not wait until it comes back.
     Effect.catchTag("UnknownRuntimeHandler", ({ message }) =>
@@ -33,4 +33,8 @@ export const releaseRuntime = Effect.fn("releaseRuntime")(function* (
     )
   )
   if (cgroup !== "") yield* cgroups.remove(cgroup)
+  if (monitorCgroup === "") return
+  // Hooks run there too, and may have left something.
+  yield* killCgroup(monitorCgroup)
+  yield* cgroups.remove(monitorCgroup)
 })

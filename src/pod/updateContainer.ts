@@ -67,7 +67,7 @@ export const restoreLimits = Effect.fnUntraced(function* (id: string) {
 const apply = Effect.fnUntraced(function* (container: ContainerRecord, update: ResourceUpdate) {
   const runtime = yield* OciRuntime
   const limits = yield* CgroupLimits
-  const handler = yield* (yield* RuntimeHandlers).get(container.handler)
+  const handler = yield* (yield* RuntimeHandlers).get(container.handler, container.platform)
   if (Object.keys(update.resources).length > 0) yield* runtime.update(handler, container.id, update.resources)
   yield* limits.write(cgroupOf(container), update.files)
 })

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
-import { parseCount, parseKeyed, parseLimit, parseProcesses } from "../../src/cgroup/internal/files.ts"
+import { parseCount, parseKeyed, parseLimit, parseOwnCgroups, parseProcesses } from "../../src/cgroup/internal/files.ts"
 import { parseMountInfo } from "../../src/cgroup/internal/hierarchies.ts"
-import { type CgroupManager, containerCgroup, expandSlice } from "../../src/cgroup/paths.ts"
+import { type CgroupManager, containerCgroup, expandSlice, monitorCgroup } from "../../src/cgroup/paths.ts"
 
 describe("containerCgroup", () => {
   const cases: ReadonlyArray<readonly [CgroupManager, string, string, string]> = [
@@ -45,6 +45,15 @@ describe("containerCgroup", () => {
       ["-.slice", "a.slice", "a-b-c.slice", "a", "-a.slice", "a-.slice", ".slice", "a/b.slice"].map(expandSlice),
       ["/", "/a.slice", "/a.slice/a-b.slice/a-b-c.slice", undefined, undefined, undefined, undefined, undefined]
     )
+  })
+})
+
+describe("monitorCgroup", () => {
+  const parent = { cgroupsPath: "/kubepods/pod1/crio-c1", path: "/kubepods/pod1/crio-c1" }
+  it("lies beside the container's where the pod's is asked for", () => {
+    assert.strictEqual(monitorCgroup("cgroupfs", parent, "c1", "pod"), "/kubepods/pod1/crio-conmon-c1")
+    assert.isUndefined(monitorCgroup("cgroupfs", parent, "c1", ""))
+    for (const wanted of ["pod", "system.slice"]) assert.isUndefined(monitorCgroup("systemd", parent, "c1", wanted))
   })
 })
 
@@ -91,5 +100,13 @@ describe("cgroup files", () => {
     assert.strictEqual(parseKeyed("oom 1\noom_kill 2\n", "oom_kill"), 2n)
     assert.strictEqual(parseKeyed("oom 1\n", "oom_kill"), 0n)
     assert.deepStrictEqual(parseProcesses("0\n12\n\n13\n"), [12, 13])
+  })
+
+  it("of a process name its place in each hierarchy", () => {
+    assert.deepStrictEqual(parseOwnCgroups("9:name=systemd:/a:b\n3:cpu,cpuacct:/\n0::/c\n"), [
+      { controllers: ["name=systemd"], path: "/a:b" },
+      { controllers: ["cpu", "cpuacct"], path: "/" },
+      { controllers: [], path: "/c" }
+    ])
   })
 })

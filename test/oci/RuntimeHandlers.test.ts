@@ -9,9 +9,9 @@ import {
   parseVersion,
   untestedBecause
 } from "../../src/oci/internal/runtimeProbe.ts"
-import { RuntimeHandlers, type RuntimeTable } from "../../src/oci/RuntimeHandlers.ts"
+import { platformKey, RuntimeHandlers, type RuntimeTable } from "../../src/oci/RuntimeHandlers.ts"
 import { fakeLinux } from "./fakeLinux.ts"
-import { entry, facts } from "./host.ts"
+import { entry, facts, unmonitored } from "./host.ts"
 
 const runcFeatures = JSON.stringify({
   mountOptions: ["ro", "rro"],
@@ -89,9 +89,10 @@ describe("RuntimeHandlers", () => {
         return name === "runc" ? { text: runcFeatures } : { code: 1, error: "unknown command features" }
       }
     })
-  const load = (table: RuntimeTable, more: Partial<typeof facts> = {}) => {
+  type Tables = Pick<RuntimeTable, "default_runtime" | "runtimes"> & Partial<RuntimeTable>
+  const load = (tables: Tables, more: Partial<typeof facts> = {}) => {
     const { ran, layer } = host()
-    const handlers = RuntimeHandlers.layer(table).pipe(
+    const handlers = RuntimeHandlers.layer({ ...unmonitored, ...tables }).pipe(
       Layer.provide(Layer.succeed(HostFacts, { ...facts, ...more })),
       Layer.provide(layer)
     )
@@ -158,7 +159,7 @@ describe("RuntimeHandlers", () => {
             : JSON.stringify({ mountOptions: ["ro"], linux: { namespaces: ["user"] } })
       })
     })
-    const handlers = RuntimeHandlers.layer({ default_runtime: "crun", runtimes: { crun: entry } }).pipe(
+    const handlers = RuntimeHandlers.layer({ ...unmonitored, default_runtime: "crun", runtimes: { crun: entry } }).pipe(
       Layer.provide(Layer.succeed(HostFacts, facts)),
       Layer.provide(layer)
     )
@@ -169,12 +170,92 @@ describe("RuntimeHandlers", () => {
   })
 
   it.effect.each([
+    ["cgroupfs", "", "system.slice", ""],
+    ["cgroupfs", "", "", ""],
+    ["cgroupfs", "", "pod", "pod"],
+    ["cgroupfs", "pod", "", "pod"],
+    ["systemd", "", "", "system.slice"],
+    ["systemd", "", "pod", "pod"],
+    ["systemd", "own.slice", "pod", "own.slice"]
+  ] as const)("monitor_cgroup with %s, conmon_cgroup %j and %j of the handler", ([cgroup_manager, all, own, effect]) =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* (yield* RuntimeHandlers).get("")).options.monitor_cgroup, effect)
+    }).pipe(
+      Effect.provide(
+        load({
+          default_runtime: "crun",
+          cgroup_manager,
+          conmon_cgroup: all,
+          runtimes: { crun: { ...entry, monitor_cgroup: own } }
+        }).handlers
+      )
+    )
+  )
+
+  it.effect("conmon and conmon_env stand above what handlers say", () => {
+    const own = { ...entry, monitor_path: "/own", monitor_env: ["OWN=1"] }
+    const tables = { default_runtime: "crun", runtimes: { crun: own } }
+    const monitorOf = (table: Tables) =>
+      Effect.map(
+        Effect.flatMap(RuntimeHandlers, (service) => service.get("")),
+        ({ options: { monitor_path, monitor_env } }) => [monitor_path, ...monitor_env]
+      ).pipe(Effect.provide(load(table).handlers))
+    return Effect.gen(function* () {
+      assert.deepStrictEqual(yield* monitorOf(tables), ["/own", "OWN=1"])
+      assert.deepStrictEqual(yield* monitorOf({ ...tables, conmon: "/all", conmon_env: ["ALL=1"] }), ["/all", "ALL=1"])
+    })
+  })
+
+  it.effect("platform_runtime_paths have programs of their own, of which each is probed", () => {
+    const { handlers } = load({
+      default_runtime: "crun",
+      runtimes: {
+        crun: {
+          ...entry,
+          platform_runtime_paths: {
+            "linux/arm": "/usr/sbin/runc",
+            "linux/arm/v6": "/opt/bash",
+            "wasi/wasm": "/opt/none"
+          }
+        }
+      }
+    })
+    return Effect.gen(function* () {
+      const service = yield* RuntimeHandlers
+      const handler = yield* service.get("")
+      const keys = [
+        { os: "linux", architecture: "amd64" },
+        { os: "linux", architecture: "arm" },
+        { os: "linux", architecture: "arm", variant: "v7" },
+        { os: "linux", architecture: "arm", variant: "v6" },
+        { os: "wasi", architecture: "wasm" }
+      ].map((platform) => platformKey(handler, platform))
+      assert.deepStrictEqual(keys, [undefined, "linux/arm", "linux/arm", "linux/arm/v6", "wasi/wasm"])
+      const { name, kind, path, root, features } = yield* service.get("", "linux/arm")
+      assert.deepStrictEqual([name, kind, path, root], ["crun", "runc", "/usr/sbin/runc", "/run/crun"])
+      assert.isTrue(features.userNamespaces)
+      assert.match(String(handler.platforms.get("linux/arm/v6")), /^\/opt\/bash --version does not answer/)
+      assert.match(String(handler.platforms.get("wasi/wasm")), /^\/opt\/none is not an executable file/)
+      assert.strictEqual((yield* service.get("", "wasi/wasm")).path, "/usr/bin/crun")
+      assert.strictEqual((yield* service.get("", "gone/since")).path, "/usr/bin/crun")
+    }).pipe(Effect.provide(handlers))
+  })
+
+  it.effect.each([
     [{ default_runtime: "crun", runtimes: { runc: entry } }, /default_runtime is not one of/],
     [{ default_runtime: "no", runtimes: { no: entry } }, /^runtime handler no: no is not an executable file/],
     [{ default_runtime: "b", runtimes: { b: { ...entry, runtime_path: "/opt/bash" } } }, /does not answer as an OCI/],
     [
       { default_runtime: "v", runtimes: { v: { ...entry, runtime_type: "vm" as const } } },
       /runtime_type vm is not built/
+    ],
+    [
+      { default_runtime: "crun", runtimes: { crun: { ...entry, stream_websockets: true } } },
+      /stream_websockets is of runtime_type "pod", which is not built/
+    ],
+    [
+      { default_runtime: "crun", runtimes: { crun: { ...entry, monitor_cgroup: "machine.slice" } } },
+      /monitor_cgroup machine\.slice is a slice of systemd, but cgroup_manager is cgroupfs/
     ]
   ] as const)("a default handler that does not work stops the start: %#", ([table, message]) =>
     Effect.gen(function* () {

@@ -43,6 +43,9 @@ export const entry: RuntimeEntry = {
   monitor_env: [],
   container_min_memory: 500 * 1024,
   no_sync_log: false,
+  stream_websockets: false,
+  monitor_exec_cgroup: "",
+  platform_runtime_paths: {},
   seccomp_profile: "",
   exec_cpu_affinity: "",
   container_create_timeout: 240
@@ -55,8 +58,12 @@ export const handler: RuntimeHandler = {
   version: "1.8.1",
   root: "/run/crun",
   features: { recursiveReadOnlyMounts: true, userNamespaces: true },
-  options: entry
+  options: entry,
+  platforms: new Map()
 }
+
+/** Of a [crio.runtime] that says nothing about monitors. */
+export const unmonitored = { cgroup_manager: "cgroupfs", conmon: "", conmon_cgroup: "", conmon_env: [] } as const
 
 /** "value" of a success, "kind field: reason" of a failure: for tables. */
 export const outcome = <A>(result: Result.Result<A, Fault>): A | string =>

@@ -151,6 +151,30 @@ describe("release", () => {
     }
   )
 
+  it.effect("a monitor's own cgroup goes last, with whatever is left in it", () => {
+    const runtime = { ...row.runtime, monitorCgroup: "/kube/pod/crio-conmon-p" }
+    const world = makeWorld({ resources: [row.layer, runtime] })
+    world.broken.set("remove /kube/pod/crio-conmon-p", fails("EBUSY"))
+    return Effect.gen(function* () {
+      yield* world.adopt
+      const release = Effect.flatMap(Releases, ({ release }) => release(podId, [row.layer, runtime]))
+      yield* Effect.flip(release)
+      assert.deepStrictEqual(yield* rowsNow, ["Layer", "Runtime"])
+      world.broken.clear()
+      world.done.length = 0
+      yield* release
+      assert.deepStrictEqual(world.done, [
+        "monitor",
+        "kill /crio/p",
+        "remove /crio/p",
+        "kill /kube/pod/crio-conmon-p",
+        "remove /kube/pod/crio-conmon-p",
+        "layer"
+      ])
+      assert.deepStrictEqual(yield* rowsNow, [])
+    }).pipe(Effect.provide(world.layer))
+  })
+
   it.effect("a failure keeps its row and those below it; all others go", () => {
     const world = makeWorld()
     world.broken.set("DEL", fails("EIO"))

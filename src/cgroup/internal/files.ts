@@ -34,6 +34,15 @@ export const parseProcesses = (text: string): ReadonlyArray<number> =>
     .map(Number)
     .filter((pid) => pid > 0)
 
+/** /proc/PID/cgroup (cgroups(7)): no controllers in the line of v2; its path is as the reader's cgroup namespace has it. */
+export const parseOwnCgroups = (
+  text: string
+): ReadonlyArray<{ readonly controllers: ReadonlyArray<string>; readonly path: string }> =>
+  [...text.matchAll(/^\d+:([^:]*):(\/.*)$/gm)].map(([, names = "", path = "/"]) => ({
+    controllers: names === "" ? [] : names.split(","),
+    path
+  }))
+
 /** One line of a pressure file (Documentation/accounting/psi.rst); all 0 for a line that this kernel does not have. */
 export const parsePressure = (text: string, name: "some" | "full"): PressureLine => {
   const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `)) ?? ""

@@ -68,7 +68,7 @@ export const runtimes = collection(
       default: "system.slice",
       doc: "Cgroup in which conmon runs: a slice, `pod` for that of the pod, or empty for none of its own.",
       reload: "signal",
-      built: false
+      built: true
     }),
     monitor_env: option(list(keyValue, keyValue.expected), {
       default: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
@@ -80,13 +80,13 @@ export const runtimes = collection(
       default: "",
       doc: "`container` puts the conmon of an exec into the container's cgroup.",
       reload: "signal",
-      built: false
+      built: true
     }),
     platform_runtime_paths: option(mapOf(path, "absolute paths by os/arch"), {
       default: {},
       doc: "OCI runtimes for containers of other platforms, by `os/arch`.",
       reload: "signal",
-      built: false
+      built: true
     }),
     runtime_pull_image: option(boolean, {
       default: false,

@@ -44,7 +44,7 @@ export const security = {
   }),
   conmon: option(optionalPath, {
     default: "",
-    doc: "Path of conmon for handlers that name none.",
+    doc: "Path of conmon for all handlers, whatever they name.",
     flags: ["conmon"],
     env: "CONTAINER_CONMON",
     deprecated: "set monitor_path of the runtime handler",
@@ -52,15 +52,15 @@ export const security = {
   }),
   conmon_cgroup: option(monitorCgroup, {
     default: "",
-    doc: "Cgroup of conmon for handlers that name none.",
+    doc: "Cgroup of conmon for all handlers, whatever they name.",
     flags: ["conmon-cgroup"],
     env: "CONTAINER_CONMON_CGROUP",
     deprecated: "set monitor_cgroup of the runtime handler",
-    built: false
+    built: true
   }),
   conmon_env: option(list(keyValue, keyValue.expected), {
     default: [],
-    doc: "Environment of conmon for handlers that name none.",
+    doc: "Environment of conmon for all handlers, whatever they name.",
     flags: ["conmon-env"],
     env: "CONTAINER_CONMON_ENV",
     deprecated: "set monitor_env of the runtime handler",

@@ -63,7 +63,10 @@ const create = Effect.fnUntraced(function* (plan: ContainerPlan) {
     const rootfs = yield* mountRootfs(plan)
     const imageSources = yield* mountImageVolumes(plan)
     const { spec, user } = yield* buildContainerSpec(plan, { rootfs, imageSources })
-    const init = yield* launchMonitor({ ...plan.record, handler: plan.handler }, spec)
+    const init = yield* launchMonitor(
+      { ...plan.record, handler: plan.handler, monitorCgroup: plan.monitorCgroup },
+      spec
+    )
     yield* pods.moveContainer(id, { _tag: "Created", ...init }, { user })
     return id
   }).pipe(unlessPodStops(plan), rollBackOnFailure(id))

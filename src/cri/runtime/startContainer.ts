@@ -30,7 +30,7 @@ const start = Effect.fnUntraced(function* (id: string) {
     const reason = `it is ${created._tag}, not Created`
     return yield* new WrongState({ object: `container ${id}`, action: "start", reason })
   }
-  const handler = yield* handlers.get(container.handler)
+  const handler = yield* handlers.get(container.handler, container.platform)
   // Before the process can run: an end that the monitor writes down before the runtime answers is not before the start.
   const startedNs = yield* Clock.currentTimeNanos
   yield* startProcess(handler, id, created).pipe(

@@ -52,6 +52,8 @@ export interface RunningExec {
 export interface ExecSyncRequest extends Omit<ExecRequest, "stdin"> {
   /** Seconds; 0 is no limit. */
   readonly timeout: number
+  /** Runs once the runtime has been started, which goes on meanwhile; its failure is that of the exec. */
+  readonly placed?: (runtimePid: number) => Effect.Effect<void, { readonly message: string }>
 }
 
 export interface ExecSyncResult {
@@ -92,7 +94,7 @@ interface Running {
 
 const unavailable =
   ({ handler, containerId }: Pick<Subject, "handler" | "containerId">) =>
-  (cause: LinuxError) =>
+  (cause: { readonly message: string }) =>
     new RuntimeUnavailable({ containerId, runtime: handler.name, command: "exec", reason: cause.message, cause })
 
 export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
@@ -269,10 +271,11 @@ export const makeExecs = Effect.fnUntraced(function* (options: RuntimeOptions) {
     containerId: string,
     request: ExecSyncRequest
   ): Effect.fn.Return<ExecSyncResult, RuntimeError | ExecTimedOut | ExecNotKilled, Scope.Scope> {
-    const { timeout } = request
+    const { timeout, placed } = request
     const subject = { handler, containerId, request }
     const failed = unavailable(subject)
     const { child, exit, kill } = yield* begin(subject, ["null", "output", "output"])
+    if (placed !== undefined) yield* Effect.mapError(placed(child.identity.pid), failed)
     const stdout = child.collect(1, largestOutput)
     const stderr = child.collect(2, largestOutput)
     const code = yield* timeout > 0 ? Effect.timeoutOption(exit, timeout * 1000) : Effect.asSome(exit)

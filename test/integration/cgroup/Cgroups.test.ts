@@ -87,6 +87,37 @@ describe("cgroups of this kernel", () => {
     }).pipe(Effect.scoped, Effect.provide(Cgroups.layer.pipe(Layer.provide(Files.layer))))
   )
 
+  it.live("are made ready for processes, which then lead others to them", () =>
+    Effect.gen(function* () {
+      const cgroups = yield* Cgroups
+      const first = yield* sleeper
+      const second = yield* sleeper
+      yield* Effect.acquireRelease(cgroups.make(`${name}/deep/own`), () =>
+        Effect.ignore(Effect.andThen(cgroups.killAll(name, killProcess), cgroups.remove(name)))
+      )
+      assert.deepStrictEqual(
+        yield* cgroups.make(`${name}/deep/own`),
+        directories.map((directory) => `${directory}/deep/own`)
+      )
+      join(first, "/deep/own")
+      yield* cgroups.follow(second.pid ?? 0, first.pid ?? 0)
+      const lines = (pid = 0) => fs.readFileSync(`/proc/${pid}/cgroup`, "utf8")
+      assert.strictEqual(lines(second.pid), lines(first.pid))
+      for (const line of lines(second.pid).trim().split("\n"))
+        assert.match(line, /:\/cricket-cgroup-test-\d+\/deep\/own$/)
+      first.kill("SIGKILL")
+      second.kill("SIGKILL")
+      yield* Effect.sleep("100 millis")
+      const third = yield* sleeper
+      yield* cgroups.follow(second.pid ?? 0, third.pid ?? 0)
+      yield* cgroups.remove(name)
+      assert.deepStrictEqual(
+        directories.filter((directory) => fs.existsSync(directory)),
+        []
+      )
+    }).pipe(Effect.scoped, Effect.provide(Cgroups.layer.pipe(Layer.provide(Files.layer))))
+  )
+
   it.live("that stay busy are given up with the place that is busy", () =>
     Effect.gen(function* () {
       const cgroups = yield* Cgroups

@@ -83,6 +83,7 @@ export const layerOf = (name: string, changes: Partial<ContainerSpecSettings> = 
   const configured = defaultSettings.runtime.runtimes[name]
   if (configured === undefined) throw new Error(`no handler ${name}`)
   const table = () => ({
+    ...defaultSettings.runtime,
     default_runtime: name,
     runtimes: { [name]: { ...configured, runtime_path: runtimePath(name), runtime_root: `${root}/${name}` } }
   })

@@ -174,7 +174,6 @@ export class Host {
       pauseImage: "pause",
       pauseCommand: ["/pause"],
       conmonPath: "/usr/bin/conmon",
-      conmonEnv: [],
       logSizeMax: -1,
       bootId,
       admittedStarts: 3

@@ -17,6 +17,8 @@ export interface WalkOptions {
   readonly userNamespace?: boolean
   /** Clients use the container's streams and the pod's port. */
   readonly streams?: boolean
+  /** Monitors run in cgroups of their own in the pod's, and the runtime of an ExecSync in the container's. */
+  readonly monitorsInPod?: boolean
 }
 
 const imageName = "registry.test/library/busybox:1"
@@ -59,6 +61,9 @@ export const whileRunning: ReadonlyArray<RegExp> = [
   /^(directory|file) \/var\/lib\/containers\/storage\/overlay\/cricket-staging\/[0-9a-f]{32}(\/lock)?$/
 ]
 
+const inPod = { monitor_cgroup: "pod", monitor_exec_cgroup: "container" } as const
+const monitorsInPod = { crun: inPod, runc: inPod }
+
 type DaemonServices = Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
 
 const streamSteps = (kubelet: Kubelet): Scenario<DaemonServices>["steps"] => {
@@ -95,7 +100,11 @@ export const podWalk =
     return {
       world: (seed) => makeHost({ ...options.world, ...(seed === undefined ? {} : { seed }) }),
       daemon: makeDaemon({
-        runtime: { default_runtime: options.handler ?? "crun", cgroup_manager: "cgroupfs" },
+        runtime: {
+          default_runtime: options.handler ?? "crun",
+          cgroup_manager: "cgroupfs",
+          ...(options.monitorsInPod === true ? { runtimes: monitorsInPod } : {})
+        },
         stats: { included_pod_metrics: ["all"] }
       }),
       steps: [
