@@ -1,5 +1,6 @@
 /** What can go wrong at the gRPC edge itself. */
 import { Schema } from "effect"
+import { messageOf } from "../model/messageOf.ts"
 
 /** Another process answers on the socket: two daemons must never share one. */
 export class SocketInUse extends Schema.TaggedError<SocketInUse>()("SocketInUse", { path: Schema.String }) {
@@ -15,8 +16,7 @@ export class SocketError extends Schema.TaggedError<SocketError>()("SocketError"
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `cannot listen on ${this.path}: ${this.operation} failed: ${reason}`
+    return `cannot listen on ${this.path}: ${this.operation} failed: ${messageOf(this.cause)}`
   }
 }
 

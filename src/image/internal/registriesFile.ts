@@ -1,6 +1,7 @@
 /** One registries.conf or drop-in (containers-registries.conf(5), version 2) as data, and how files lie over each other. */
 import { parse } from "@decimalturn/toml-patch"
 import { Effect, Result, Schema } from "effect"
+import { messageOf } from "../../model/messageOf.ts"
 
 const flag = Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false)))
 const text = Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("")))
@@ -71,7 +72,7 @@ export const parseRegistriesFile = (content: string): Result.Result<RegistriesFi
   Result.gen(function* () {
     const value: unknown = yield* Result.try({
       try: () => parse(content),
-      catch: (cause) => (cause instanceof Error ? cause.message : String(cause))
+      catch: messageOf
     })
     const registries = (value as { readonly registries?: unknown }).registries
     if (isTable(registries)) {

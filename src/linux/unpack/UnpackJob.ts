@@ -1,6 +1,7 @@
 /** One layer on its way from blob bytes to files: inflate, both digests, tar, files, tar-split, in one pass. */
 import { createHash } from "node:crypto"
 import { fsyncSync, openSync } from "node:fs"
+import { messageOf } from "../../model/messageOf.ts"
 import type { UnpackedLayer } from "../LayerUnpacker.ts"
 import { makeInflater, type Inflater } from "./Inflater.ts"
 import { LayerWriter } from "./LayerWriter.ts"
@@ -115,7 +116,7 @@ export class UnpackJob {
     if (this.#over) return
     const entry = (error instanceof ArchiveError ? error.entry : "") || this.#entry
     this.abort()
-    this.#handler.failed({ entry, reason: error instanceof Error ? error.message : String(error) })
+    this.#handler.failed({ entry, reason: messageOf(error) })
   }
 
   #next(): void {

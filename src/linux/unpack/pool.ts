@@ -1,6 +1,7 @@
 /** The unpacker's side of the main thread: feeds jobs to at most two worker threads and answers for them. */
 import { Worker } from "node:worker_threads"
 import { Deferred, type Duration, Effect, FiberMap, type Scope, Stream } from "effect"
+import { messageOf } from "../../model/messageOf.ts"
 import type { UnpackedLayer, UnpackRequest } from "../LayerUnpacker.ts"
 import { defaultLimits, type UnpackLimits } from "./limits.ts"
 import { CHUNK_BYTES, CREDIT_BYTES, type FromWorker, type ToWorker, type UnpackWorkerData } from "./protocol.ts"
@@ -138,7 +139,7 @@ export const makeUnpacker = Effect.fnUntraced(function* (
         )
       }
     }
-    slot.worker.on("error", (error) => died(error instanceof Error ? error.message : String(error)))
+    slot.worker.on("error", (error) => died(messageOf(error)))
     slot.worker.on("exit", (code) => died(`exit code ${code}`))
     slots.set(slot.id, slot)
     return slot

@@ -1,5 +1,6 @@
 /** The worker thread that unpacks layers. Started from this file, or from the bundle, whose main calls `runUnpackWorker`. */
 import { isMainThread, parentPort, workerData } from "node:worker_threads"
+import { messageOf } from "../../model/messageOf.ts"
 import type { FromWorker, ToWorker } from "./protocol.ts"
 import { UnpackJob } from "./UnpackJob.ts"
 
@@ -30,7 +31,7 @@ export const runUnpackWorker = (): void => {
         })
       )
     } catch (error) {
-      failed({ entry: "", reason: error instanceof Error ? error.message : String(error) })
+      failed({ entry: "", reason: messageOf(error) })
     }
   }
   port.on("message", (message: ToWorker) => {

@@ -3,6 +3,7 @@
  * was read from, so fields that only another program knows survive our rewriting.
  */
 import { Result } from "effect"
+import { messageOf } from "../../model/messageOf.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -142,7 +143,7 @@ export const parseRecords = <R extends Recorded>(
   try {
     value = JSON.parse(json)
   } catch (error) {
-    return Result.fail(`no JSON: ${error instanceof Error ? error.message : String(error)}`)
+    return Result.fail(`no JSON: ${messageOf(error)}`)
   }
   // Go writes an empty slice that was never filled as null.
   if (value === null) return Result.succeed(noRecords)

@@ -1,6 +1,7 @@
 /** Certificates in the form of node:tls. */
 import { Effect } from "effect"
 import { createSecureContext, type SecureContextOptions, type Server } from "node:tls"
+import { messageOf } from "../../model/messageOf.ts"
 import { StreamingServerError } from "../StreamingError.ts"
 import type { TlsFiles, TlsSettings } from "../TlsSettings.ts"
 
@@ -23,7 +24,7 @@ const contextOf = (
     catch: (cause) =>
       new StreamingServerError({
         action: `use the certificate ${certificate} with its key${clientCa === "" ? "" : ` and the CA ${clientCa}`}`,
-        reason: cause instanceof Error ? cause.message : String(cause),
+        reason: messageOf(cause),
         cause
       })
   })
