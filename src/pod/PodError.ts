@@ -1,6 +1,5 @@
 /** Failures of the pod domain. Each message names the object; the gRPC edge gives each tag its code. */
 import { Schema } from "effect"
-import { messageOf } from "../model/messageOf.ts"
 
 const cause = Schema.optionalKey(Schema.Defect())
 
@@ -86,7 +85,8 @@ export class StepFailed extends Schema.TaggedError<StepFailed>()("StepFailed", {
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `${this.object}: ${this.step}: ${messageOf(this.cause)}`
+    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `${this.object}: ${this.step}: ${text}`
   }
 }
 
@@ -104,7 +104,8 @@ export class ReleaseFailed extends Schema.TaggedError<ReleaseFailed>()("ReleaseF
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `${this.object}: cannot release ${this.resource}: ${messageOf(this.cause)}; it is tried again in the background`
+    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `${this.object}: cannot release ${this.resource}: ${text}; it is tried again in the background`
   }
 }
 
