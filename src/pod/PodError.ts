@@ -1,5 +1,6 @@
 /** Failures of the pod domain. Each message names the object; the gRPC edge gives each tag its code. */
 import { Schema } from "effect"
+import { messageOf } from "../linux/messageOf.ts"
 
 const cause = Schema.optionalKey(Schema.Defect())
 
@@ -85,8 +86,7 @@ export class StepFailed extends Schema.TaggedError<StepFailed>()("StepFailed", {
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `${this.object}: ${this.step}: ${text}`
+    return `${this.object}: ${this.step}: ${messageOf(this.cause)}`
   }
 }
 
@@ -104,8 +104,7 @@ export class ReleaseFailed extends Schema.TaggedError<ReleaseFailed>()("ReleaseF
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const text = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `${this.object}: cannot release ${this.resource}: ${text}; it is tried again in the background`
+    return `${this.object}: cannot release ${this.resource}: ${messageOf(this.cause)}; it is tried again in the background`
   }
 }
 

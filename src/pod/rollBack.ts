@@ -1,5 +1,6 @@
 /** What follows when a start fails, is interrupted or dies of a defect: all it took goes back, then its record. */
 import { Cause, Clock, Effect, Exit } from "effect"
+import { messageOf } from "../linux/messageOf.ts"
 import { Pods } from "./Pods.ts"
 import { Releases } from "./Releases.ts"
 import { dissolve, removeContainer, removePod } from "./remove.ts"
@@ -43,11 +44,8 @@ export const rollBack = Effect.fnUntraced(function* (id: string, reason: string)
   )
 })
 
-const reasonOf = (cause: Cause.Cause<unknown>): string => {
-  if (Cause.hasInterruptsOnly(cause)) return "it was interrupted"
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
-}
+const reasonOf = (cause: Cause.Cause<unknown>): string =>
+  Cause.hasInterruptsOnly(cause) ? "it was interrupted" : messageOf(Cause.squash(cause))
 
 /** The start's own failure stays the answer. */
 export const rollBackOnFailure =
