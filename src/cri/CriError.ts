@@ -1,6 +1,6 @@
 /** What can go wrong at the gRPC edge itself. */
 import { Schema } from "effect"
-import { messageOf } from "../model/messageOf.ts"
+import { messageOf } from "../linux/messageOf.ts"
 
 /** Another process answers on the socket: two daemons must never share one. */
 export class SocketInUse extends Schema.TaggedError<SocketInUse>()("SocketInUse", { path: Schema.String }) {

@@ -1,7 +1,7 @@
 /** One registries.conf or drop-in (containers-registries.conf(5), version 2) as data, and how files lie over each other. */
 import { parse } from "@decimalturn/toml-patch"
 import { Effect, Result, Schema } from "effect"
-import { messageOf } from "../../model/messageOf.ts"
+import { messageOf } from "../../linux/messageOf.ts"
 
 const flag = Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false)))
 const text = Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("")))

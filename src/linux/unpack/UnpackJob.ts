@@ -1,7 +1,7 @@
 /** One layer on its way from blob bytes to files: inflate, both digests, tar, files, tar-split, in one pass. */
 import { createHash } from "node:crypto"
 import { fsyncSync, openSync } from "node:fs"
-import { messageOf } from "../../model/messageOf.ts"
+import { messageOf } from "../messageOf.ts"
 import type { UnpackedLayer } from "../LayerUnpacker.ts"
 import { makeInflater, type Inflater } from "./Inflater.ts"
 import { LayerWriter } from "./LayerWriter.ts"

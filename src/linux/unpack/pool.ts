@@ -1,7 +1,7 @@
 /** The unpacker's side of the main thread: feeds jobs to at most two worker threads and answers for them. */
 import { Worker } from "node:worker_threads"
 import { Deferred, type Duration, Effect, FiberMap, type Scope, Stream } from "effect"
-import { messageOf } from "../../model/messageOf.ts"
+import { messageOf } from "../messageOf.ts"
 import type { UnpackedLayer, UnpackRequest } from "../LayerUnpacker.ts"
 import { defaultLimits, type UnpackLimits } from "./limits.ts"
 import { CHUNK_BYTES, CREDIT_BYTES, type FromWorker, type ToWorker, type UnpackWorkerData } from "./protocol.ts"

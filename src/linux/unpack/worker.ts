@@ -1,6 +1,6 @@
 /** The worker thread that unpacks layers. Started from this file, or from the bundle, whose main calls `runUnpackWorker`. */
 import { isMainThread, parentPort, workerData } from "node:worker_threads"
-import { messageOf } from "../../model/messageOf.ts"
+import { messageOf } from "../messageOf.ts"
 import type { FromWorker, ToWorker } from "./protocol.ts"
 import { UnpackJob } from "./UnpackJob.ts"
 

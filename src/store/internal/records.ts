@@ -3,7 +3,7 @@
  * was read from, so fields that only another program knows survive our rewriting.
  */
 import { Result } from "effect"
-import { messageOf } from "../../model/messageOf.ts"
+import { messageOf } from "../../linux/messageOf.ts"
 
 type Json = Readonly<Record<string, unknown>>
 

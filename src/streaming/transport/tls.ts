@@ -1,7 +1,7 @@
 /** Certificates in the form of node:tls. */
 import { Effect } from "effect"
 import { createSecureContext, type SecureContextOptions, type Server } from "node:tls"
-import { messageOf } from "../../model/messageOf.ts"
+import { messageOf } from "../../linux/messageOf.ts"
 import { StreamingServerError } from "../StreamingError.ts"
 import type { TlsFiles, TlsSettings } from "../TlsSettings.ts"
 

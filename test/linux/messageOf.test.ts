@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { messageOf } from "../../src/model/messageOf.ts"
+import { messageOf } from "../../src/linux/messageOf.ts"
 
 describe("what a thrown value says", () => {
   it.each([
