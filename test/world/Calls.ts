@@ -19,10 +19,13 @@ export type Fault =
   | { readonly kind: "power"; readonly when: When; readonly loss: Loss }
   | { readonly kind: "exit" | "kill" }
 
+/** A call through the seam, a point of a program, or a request of the client: "after" is when its answer is on its way. */
+export type Where = "seam" | "program" | "request"
+
 export interface FaultPlan {
-  /** Counted from 1: the at-th call through the seam, or the at-th point of the programs. */
+  /** Counted from 1: the at-th of its kind. */
   readonly at: number
-  readonly where: "seam" | "program"
+  readonly where: Where
   readonly fault: Fault
 }
 
@@ -43,7 +46,7 @@ export const describeFault = (fault: Fault): string => {
 export interface CallRecord {
   /** Number among its kind, from 1. */
   readonly number: number
-  readonly where: "seam" | "program"
+  readonly where: Where
   readonly step: string
   readonly service: string
   readonly operation: string
@@ -151,7 +154,7 @@ export class Calls {
   phase = "background"
   /** Calls are numbered only while armed: the set-up of a world is not under test. */
   armed = false
-  private readonly counts = { seam: 0, program: 0 }
+  private readonly counts: Record<Where, number> = { seam: 0, program: 0, request: 0 }
   private readonly actions: FaultActions
   private readonly spend: () => string
 
@@ -207,11 +210,17 @@ export class Calls {
     return fault
   }
 
-  private enter(
-    where: "seam" | "program",
-    step: string,
-    call: Omit<CallRecord, "number" | "where" | "step">
-  ): Fault | undefined {
+  /** A request, served by `act`: the client, the daemon or its host go before it is served, or with the answer. */
+  request<A, E>(life: CallerLife, name: string, act: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    if (!this.armed) return act
+    return Effect.withFiber((fiber) => {
+      const call = { service: "Request", operation: name, subject: "", failable: false }
+      const fault = this.enter("request", name, call)
+      return fault === undefined ? act : this.struckBy(fault, fiber, life, () => undefined as never, act)
+    })
+  }
+
+  private enter(where: Where, step: string, call: Omit<CallRecord, "number" | "where" | "step">): Fault | undefined {
     const time = this.spend()
     if (!this.armed) return undefined
     const number = ++this.counts[where]

@@ -59,7 +59,8 @@ export class Daemon<S> {
   async use(name: string, effect: Effect.Effect<unknown, unknown, S>, limitSeconds: number): Promise<End> {
     const { services } = this
     if (services === undefined) return { _tag: "lost" }
-    return this.run(name, Effect.provideContext(effect, services), limitSeconds)
+    const request = this.world.calls.request(this.life, name, Effect.provideContext(effect, services))
+    return this.run(name, request, limitSeconds)
   }
 
   /** Sends a command and goes on: several are in flight together. */

@@ -1,5 +1,5 @@
 /** Every fault at every point of a scenario, and the table of what was run. */
-import { possibleErrors, type CallRecord, type Fault, type FaultPlan, type When } from "./Calls.ts"
+import { possibleErrors, type CallRecord, type Fault, type FaultPlan, type When, type Where } from "./Calls.ts"
 import type { Holdings } from "./Leftovers.ts"
 import { describePlan, logHash, runScenario, type Scenario } from "./Simulation.ts"
 
@@ -11,7 +11,7 @@ export interface ExhaustOptions<S> {
   readonly kinds?: ReadonlyArray<FaultKind>
   /**
    * Where crashes and interruptions strike. What comes after one call is before the next in the same fiber, so "before"
-   * alone (the default) reaches nearly every state in half the time.
+   * alone (the default) reaches nearly every state in half the time. A request is met on both sides always.
    */
   readonly when?: ReadonlyArray<When>
   readonly after?: "cleanup" | "retry"
@@ -34,11 +34,11 @@ export interface Report {
   readonly runs: number
   readonly wallMs: number
   /** Points by step, and runs by step and kind. */
-  readonly points: ReadonlyMap<string, { readonly seam: number; readonly program: number }>
+  readonly points: ReadonlyMap<string, Readonly<Record<Where, number>>>
   readonly runsBy: ReadonlyMap<string, ReadonlyMap<FaultKind, number>>
 }
 
-const allKinds: ReadonlyArray<FaultKind> = [
+export const allKinds: ReadonlyArray<FaultKind> = [
   "fail",
   "interrupt",
   "cancel",
@@ -51,10 +51,11 @@ const allKinds: ReadonlyArray<FaultKind> = [
 
 function* faultsOf(call: CallRecord, kinds: ReadonlySet<FaultKind>, whens: ReadonlyArray<When>): Generator<Fault> {
   const program = call.where === "program"
+  const here = { program: ["before"], request: ["before", "after"], seam: whens } as const
   if (!program && kinds.has("fail")) for (const code of possibleErrors(call)) yield { kind: "fail", code }
   if (program && kinds.has("exit")) yield { kind: "exit" }
   if (program && kinds.has("kill")) yield { kind: "kill" }
-  for (const when of program ? (["before"] as const) : whens) {
+  for (const when of here[call.where]) {
     // Nobody interrupts the daemon's own loops but its end, and that is "terminate".
     if (!program && call.failable && call.step !== "background" && kinds.has("interrupt"))
       yield { kind: "interrupt", when }
@@ -144,9 +145,9 @@ export const reportOf = (
   parts: ReadonlyArray<PlanRuns>,
   wallMs: number
 ): Report => {
-  const points = new Map<string, { seam: number; program: number }>()
+  const points = new Map<string, Record<Where, number>>()
   for (const call of reference.records) {
-    const row = points.get(call.step) ?? { seam: 0, program: 0 }
+    const row = points.get(call.step) ?? { seam: 0, program: 0, request: 0 }
     row[call.where]++
     points.set(call.step, row)
   }
@@ -179,21 +180,24 @@ export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> =>
 /** The points and runs by step as a table of text; `replay` makes the command that repeats a failed run. */
 export const formatReport = (report: Report, replay: (plan: string) => string = (plan) => plan): string => {
   const kinds = allKinds
-  const header = ["step", "seam", "program", ...kinds]
-  const rows = [...report.points].map(([step, { seam, program }]) => [
+  const header = ["step", "request", "seam", "program", ...kinds]
+  const rows = [...report.points].map(([step, { request, seam, program }]) => [
     step,
-    String(seam),
-    String(program),
-    ...kinds.map((kind) => String(report.runsBy.get(step)?.get(kind) ?? 0))
+    ...[request, seam, program, ...kinds.map((kind) => report.runsBy.get(step)?.get(kind) ?? 0)].map(String)
   ])
-  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)))
-  const line = (cells: ReadonlyArray<string>) =>
-    cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")
   const perRun = report.runs === 0 ? "" : `, ${(report.wallMs / report.runs).toFixed(1)} ms a run`
   const summary = `${report.runs} of ${report.planned} runs, ${report.failed.length} failed, ${(report.wallMs / 1000).toFixed(1)} s${perRun}`
   const failures = report.failed.map(
     ({ title, failures, plan }) =>
       `FAILED ${title}\n  ${failures.join("\n  ")}\n  replay: ${replay(JSON.stringify(plan ?? null))}`
   )
-  return [line(header), ...rows.map(line), summary, ...failures].join("\n")
+  return [formatTable([header, ...rows]), summary, ...failures].join("\n")
+}
+
+/** Columns as wide as they have to be. */
+export const formatTable = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)))
+  const line = (cells: ReadonlyArray<string>) =>
+    cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")
+  return rows.map((row) => line(row).trimEnd()).join("\n")
 }
