@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process"
 import { chmodSync, copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { writeLayout } from "./imageLayout.ts"
+import { type LayoutImage, writeLayout } from "./imageLayout.ts"
 
 export interface BusyboxImage {
   /** Directory for the layout; made, and replaced if it is there. */
@@ -12,6 +12,8 @@ export interface BusyboxImage {
   readonly page: string
   /** Name in the layout's index ("docker.io/library/busybox:latest"). */
   readonly name: string
+  /** What it says that it is for; this machine unless told. */
+  readonly platform?: LayoutImage["platform"]
 }
 
 const busybox = "/bin/busybox"
@@ -54,7 +56,7 @@ export const writeBusyboxRootfs = (rootfs: string): void => {
   chmodSync(join(rootfs, "tmp"), 0o1777)
 }
 
-export const makeBusyboxImage = ({ directory, page, name }: BusyboxImage): void => {
+export const makeBusyboxImage = ({ directory, page, name, platform }: BusyboxImage): void => {
   const rootfs = mkdtempSync(`${tmpdir()}/cricket-rootfs-`)
   try {
     chmodSync(rootfs, 0o755)
@@ -64,7 +66,8 @@ export const makeBusyboxImage = ({ directory, page, name }: BusyboxImage): void 
     layout.addImage({
       name,
       layers: [layout.addLayer(rootfs)],
-      config: { Env: ["PATH=/bin"], Cmd: ["sh"], WorkingDir: "/" }
+      config: { Env: ["PATH=/bin"], Cmd: ["sh"], WorkingDir: "/" },
+      ...(platform !== undefined && { platform })
     })
   } finally {
     rmSync(rootfs, { recursive: true, force: true })

@@ -22,7 +22,11 @@ export interface LayoutImage {
   readonly layers: ReadonlyArray<LayoutLayer>
   /** `config` of the image specification: Env, Cmd, Entrypoint, User. */
   readonly config: Readonly<Record<string, unknown>>
+  /** What it says that it is for; this machine unless told. */
+  readonly platform?: { readonly os: string; readonly architecture: string }
 }
+
+const ownPlatform = { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch }
 
 export interface ImageLayout {
   /** A layer of all that lies below the directory. */
@@ -58,12 +62,11 @@ export const writeLayout = (directory: string): ImageLayout => {
       const tar = tarOf(rootfs)
       return { ...blob("layer.v1.tar+gzip", gzipSync(tar, { level: 1 })), diffId: digestOf(tar) }
     },
-    addImage: ({ name, layers, config }) => {
+    addImage: ({ name, layers, config, platform = ownPlatform }) => {
       const image = blob(
         "config.v1+json",
         encode({
-          architecture: process.arch === "x64" ? "amd64" : process.arch,
-          os: "linux",
+          ...platform,
           config,
           rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
           history: layers.map(() => ({ created_by: "files of this machine" }))

@@ -9,7 +9,7 @@ import { Locks } from "../../src/linux/Locks.ts"
 import { Mounts } from "../../src/linux/Mounts.ts"
 import { ImageStore } from "../../src/store/ImageStore.ts"
 import { StoreSettings } from "../../src/store/StoreSettings.ts"
-import { makeBusyboxImage } from "./busyboxImage.ts"
+import { type BusyboxImage, makeBusyboxImage } from "./busyboxImage.ts"
 import type { Place } from "./daemon.ts"
 
 export interface ImportIntoStore {
@@ -37,8 +37,11 @@ export const importImage = ({ graphRoot, runRoot, directory, name }: ImportIntoS
 }
 
 /** An image of this machine's busybox, for a daemon that does not run yet. Answers its id. */
-export const importBusybox = (place: Place, { name, page = "" }: { readonly name: string; readonly page?: string }) => {
+export const importBusybox = (
+  place: Place,
+  { name, page = "", platform }: Pick<BusyboxImage, "name" | "platform"> & { readonly page?: string }
+) => {
   const directory = `${place.directory}/layout`
-  makeBusyboxImage({ directory, page, name })
+  makeBusyboxImage({ directory, page, name, ...(platform !== undefined && { platform }) })
   return importImage({ graphRoot: place.root, runRoot: place.runroot, directory, name })
 }
