@@ -40,7 +40,8 @@ var _ = framework.KubeDescribe("Image Volume [Feature:ImageVolume]", func() {
 	expectRefusal := func(ctx context.Context, s *sandbox, config *runtimeapi.ContainerConfig) {
 		GinkgoHelper()
 		_, err := s.tryCreate(ctx, config)
-		Expect(err).To(MatchError(ContainSubstring(crierrors.ErrImageVolumeMountFailed.Error())))
+		Expect(err).To(HaveOccurred(), "the container is created")
+		Expect(err.Error()).To(ContainSubstring(crierrors.ErrImageVolumeMountFailed.Error()))
 		left, err := s.runtime.ListContainers(ctx, &runtimeapi.ContainerFilter{PodSandboxId: s.id})
 		framework.ExpectNoError(err)
 		Expect(left).To(BeEmpty(), "the refused container is listed")
