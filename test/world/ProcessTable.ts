@@ -25,6 +25,9 @@ export const signals: Readonly<Record<string, number>> = {
 }
 const ignoredByDefault = new Set([17, 18, 23, 28])
 
+/** How long the first process of a PID namespace waits for the end of the others, microseconds. */
+const namespaceEndsAfterUs = 20_000
+
 /** How long pid 1 takes to reap an orphan, microseconds: zombies are seen in between. */
 const initReapsAfterUs = 200_000
 
@@ -165,6 +168,7 @@ export class ProcessTable {
   /** False when the process has ended. */
   signal(process: Process, signal: number): boolean {
     if (process.exit !== undefined) return false
+    if (process.owner.dead) return true
     if (signal === 0 || process === this.init) return true
     if (signal === signals.KILL) {
       this.end(process, { code: null, signal })
@@ -178,26 +182,30 @@ export class ProcessTable {
     return true
   }
 
+  /** It stops and leaves its cgroups. The first process of a PID namespace has ended when all others of it have. */
   end(process: Process, status: ExitStatus): void {
-    if (process.exit !== undefined) return
-    process.exit = status
+    if (process.owner.dead) return
     process.owner.dead = true
-    process.state = "Z"
     for (const end of process.fds.values()) end.close()
     process.fds.clear()
     for (const cgroup of process.cgroups.values()) cgroup.processes.delete(process)
+    if (!process.namespaceInit) return this.finish(process, status)
+    const pidNamespace = process.namespaces.get("pid")
+    for (const other of this.all.values()) {
+      if (other !== process && other.namespaces.get("pid") === pidNamespace) this.signal(other, 9)
+    }
+    this.engine.at(this.init.owner, this.engine.nowUs + namespaceEndsAfterUs, () => this.finish(process, status))
+  }
+
+  private finish(process: Process, status: ExitStatus): void {
+    process.exit = status
+    process.state = "Z"
     const reaper = this.reaperOf(process)
     for (const child of process.children) {
       process.children.delete(child)
       child.parent = reaper
       reaper.children.add(child)
       if (child.exit !== undefined && reaper === this.init) this.reapLater(child)
-    }
-    if (process.namespaceInit) {
-      const pidNamespace = process.namespaces.get("pid")
-      for (const other of this.all.values()) {
-        if (other.namespaces.get("pid") === pidNamespace) this.signal(other, 9)
-      }
     }
     process.namespaces.clear()
     this.onEnd(process)
