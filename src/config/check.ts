@@ -105,6 +105,7 @@ export const withoutEffect = (settings: SettingsShape): ReadonlyArray<string> =>
   changedOptions(root.members, toDocument(settings), defaultDocument, ["crio"])
 
 const shortestTimeout = 30
+const usualCreateTimeout = 240
 
 /** Raises timeouts to the floor that CRI-O gives them: a runtime that is killed while it starts leaves a mess. */
 export const raiseFloors = (settings: SettingsShape): SettingsShape => ({
@@ -115,7 +116,13 @@ export const raiseFloors = (settings: SettingsShape): SettingsShape => ({
     runtimes: Object.fromEntries(
       Object.entries(settings.runtime.runtimes).map(([name, handler]) => [
         name,
-        { ...handler, container_create_timeout: Math.max(shortestTimeout, handler.container_create_timeout) }
+        {
+          ...handler,
+          container_create_timeout:
+            handler.container_create_timeout === 0
+              ? usualCreateTimeout
+              : Math.max(shortestTimeout, handler.container_create_timeout)
+        }
       ])
     )
   }

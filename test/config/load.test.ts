@@ -112,10 +112,13 @@ describe("sources", () => {
   it.effect("raises the timeouts that have a floor", () =>
     Effect.gen(function* () {
       const { settings } = yield* load({
-        [main]: "[crio.runtime]\nctr_stop_timeout = 3\n[crio.runtime.runtimes.runc]\ncontainer_create_timeout = 1\n"
+        [main]:
+          "[crio.runtime]\nctr_stop_timeout = 3\n[crio.runtime.runtimes.runc]\ncontainer_create_timeout = 1\n[crio.runtime.runtimes.usual]\ncontainer_create_timeout = 0\n"
       })
       assert.strictEqual(settings.runtime.ctr_stop_timeout, 30)
       assert.strictEqual(settings.runtime.runtimes["runc"]?.container_create_timeout, 30)
+      // Not set, for CRI-O.
+      assert.strictEqual(settings.runtime.runtimes["usual"]?.container_create_timeout, 240)
     })
   )
 })

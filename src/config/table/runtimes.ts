@@ -132,7 +132,7 @@ export const runtimes = collection(
     }),
     container_create_timeout: option(integer({ min: 0, unit: "seconds" }), {
       default: 240,
-      doc: "Longest time that creating a container may take. Below 30 counts as 30.",
+      doc: "Longest time that creating a container may take. Below 30 counts as 30, and 0 as 240.",
       reload: "signal",
       built: true
     })

@@ -18,6 +18,7 @@ import { namesOfSandboxes } from "./sandboxNames.ts"
 import { streamsOfContainers } from "./streams.ts"
 import { statisticsOfPods } from "./stats.ts"
 import { openSite, type Site } from "./support/Site.ts"
+import { trustOfImages } from "./trust.ts"
 import { userNamespaces } from "./userNamespaces.ts"
 
 export const crictlSuite = (runtime: "crun" | "runc", network: number): void => {
@@ -39,6 +40,7 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
 
     nodeAndVersions(site)
     imagesOfRegistries(site)
+    trustOfImages(site)
     lifeOfPods(site)
     namesOfSandboxes(site)
     listsAsStreams(site)
@@ -55,6 +57,16 @@ export const crictlSuite = (runtime: "crun" | "runc", network: number): void => 
     restartOfTheDaemon(site)
     filtersOfClient(site)
     commandsOfClient(site)
+
+    it("has used every subcommand, and what is built works", async () => {
+      const { crictl } = site()
+      const commands = (await crictl.ok("--help")).match(/(?<=^ {3})[a-z][a-z-]*(?=.* {2}[A-Z])/gm) ?? []
+      assert.isAtLeast(commands.length, 30)
+      assert.deepStrictEqual(
+        commands.filter((command) => command !== "help" && !crictl.worked.has(command)),
+        ["checkpoint"]
+      )
+    })
 
     it("leaves nothing on the host when its pods and its daemon have gone", async () => {
       const { crictl, close } = site()

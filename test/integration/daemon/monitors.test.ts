@@ -42,6 +42,7 @@ describe.each(["crun", "runc"])("monitors with %s", (runtime) => {
   const directory = mkdtempSync(`/tmp/cricket-monitors-${runtime}-`)
   const program = execFileSync("sh", ["-c", `command -v ${runtime}`], { encoding: "utf8" }).trim()
   const watching = `${directory}/watching-runtime`
+  const watchingMonitor = `${directory}/watching-conmon`
   const parent = `/cricket-monitors-${process.pid}-${runtime}`
   let hierarchies: ReadonlyArray<string> = []
   let daemon: RunningDaemon
@@ -49,13 +50,15 @@ describe.each(["crun", "runc"])("monitors with %s", (runtime) => {
 
   beforeAll(async () => {
     writeFileSync(watching, `#!/bin/sh\necho "$@" >>${directory}/watched\nexec ${program} "$@"\n`)
-    chmodSync(watching, 0o755)
+    writeFileSync(watchingMonitor, `#!/bin/sh\necho "$@" >>${directory}/monitored\nexec conmon "$@"\n`)
+    for (const script of [watching, watchingMonitor]) chmodSync(script, 0o755)
     const configuration = `[crio.runtime.runtimes.inpod]
 inherit_default_runtime = true
 monitor_cgroup = "pod"
 monitor_exec_cgroup = "container"
 [crio.runtime.runtimes.foreign]
 inherit_default_runtime = true
+monitor_path = "${watchingMonitor}"
 platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${directory}/none" }
 `
     const place = preparePlace({ directory, runtime, network: 93, configuration })
@@ -190,6 +193,14 @@ platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${d
     await daemon.client.removeContainer({ containerId })
     expect(cgroupsLeft(containerId)).toEqual([])
   }, 60_000)
+
+  it("monitor_path names the program that they are", async () => {
+    const ordinary = await start("", "sleep 100000")
+    const watched = await start("foreign", "sleep 100000")
+    const monitored = readFileSync(`${directory}/monitored`, "utf8")
+    expect([monitored.includes(` -c ${watched} `), monitored.includes(ordinary)]).toEqual([true, false])
+    for (const containerId of [ordinary, watched]) await daemon.client.removeContainer({ containerId })
+  }, 30_000)
 
   it("platform_runtime_paths name the program for images of a platform, from the first command to the last", async () => {
     const own = await start("foreign", "sleep 100000")
