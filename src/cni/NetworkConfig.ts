@@ -1,7 +1,8 @@
 /** The network that new pods get: chosen from the configuration directory, watched, probed, never read on request. */
-import { Cause, Clock, Context, Effect, Layer, Ref, Result, Semaphore, Stream } from "effect"
+import { Cause, Context, Effect, Layer, Ref, Result, Semaphore, Stream } from "effect"
 import { Files } from "../linux/Files.ts"
 import { isGone } from "../linux/LinuxError.ts"
+import { monotonicMs } from "../linux/monotonicMs.ts"
 import type { Processes } from "../linux/Processes.ts"
 import { statusChain } from "./internal/chain.ts"
 import { type Network, type NetworkList, parseNetworkList } from "./internal/configuration.ts"
@@ -113,7 +114,7 @@ const make = Effect.fnUntraced(function* (options: NetworkConfigOptions) {
       const before = yield* Ref.get(state)
       const after = yield* look()
       yield* Ref.set(state, after)
-      if (after.problem === "") yield* Ref.set(lastReadyMs, yield* Clock.currentTimeMillis)
+      if (after.problem === "") yield* Ref.set(lastReadyMs, yield* monotonicMs)
       yield* report(before, after)
     })
   )
@@ -123,7 +124,7 @@ const make = Effect.fnUntraced(function* (options: NetworkConfigOptions) {
     const ready = { ready: true, reason: "", message: "" }
     if (problem === "") return ready
     const since = yield* Ref.get(lastReadyMs)
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* monotonicMs
     if (since !== undefined && now - since < options.statusGraceMs) return ready
     return { ready: false, reason: "NetworkPluginNotReady", message: problem }
   })

@@ -132,14 +132,14 @@ const instrument = (method: Method<never, never>, streaming: boolean) => {
 
   return <A extends Answer | void, R>(request: unknown, metadata: Metadata, call: Effect.Effect<A, RpcError, R>) =>
     Effect.gen(function* () {
-      const started = yield* Clock.currentTimeNanos
+      const started = yield* Clock.monotonicTimeNanos
       if (yield* LogLevel.isEnabled("Debug")) {
         yield* Effect.logDebug(`${operation} called`).pipe(Effect.annotateLogs({ request: shown(request) }))
       }
       return yield* ready.pipe(
         Effect.andThen(call),
         Effect.onExit((exit) =>
-          Effect.flatMap(Clock.currentTimeNanos, (now) => record(exit, Duration.nanos(now - started)))
+          Effect.flatMap(Clock.monotonicTimeNanos, (now) => record(exit, Duration.nanos(now - started)))
         )
       )
     }).pipe(

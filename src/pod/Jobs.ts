@@ -2,7 +2,8 @@
  * Work that outlives the request that asked for it. A job is keyed by what it makes: asking again attaches to it and
  * gets its result, a client that gives up only stops waiting. Jobs and named waits are listed at GET /debug/waits.
  */
-import { Clock, Context, Deferred, Effect, FiberSet, Layer } from "effect"
+import { Context, Deferred, Effect, FiberSet, Layer } from "effect"
+import { monotonicMs } from "../linux/monotonicMs.ts"
 
 export interface Wait {
   readonly name: string
@@ -44,7 +45,7 @@ export class Jobs extends Context.Service<
         (name: string, kind: Wait["kind"]) =>
         <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
           Effect.acquireUseRelease(
-            Effect.map(Clock.currentTimeMillis, (sinceMs) => {
+            Effect.map(monotonicMs, (sinceMs) => {
               const entry: Running = { name, kind, sinceMs }
               running.add(entry)
               return entry
@@ -82,7 +83,7 @@ export class Jobs extends Context.Service<
         attach,
         settled,
         waiting: (name) => listed(name, "wait"),
-        list: Effect.map(Clock.currentTimeMillis, (now) =>
+        list: Effect.map(monotonicMs, (now) =>
           Array.from(running, ({ name, kind, sinceMs }) => ({ name, kind, ageMs: now - sinceMs }))
         )
       })

@@ -3,6 +3,7 @@
  * exit is recorded. The deadline can come nearer while this waits.
  */
 import { Clock, Effect, Option } from "effect"
+import { monotonicMs } from "../linux/monotonicMs.ts"
 import { Processes } from "../linux/Processes.ts"
 import { hasExited, settleExit } from "./exits.ts"
 import { Jobs } from "./Jobs.ts"
@@ -20,7 +21,7 @@ const untilDeadline = Effect.fnUntraced(function* (id: string) {
   while (true) {
     const { state } = yield* pods.container(id)
     if (state._tag !== "Stopping") return
-    const nowMs = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
+    const nowMs = yield* monotonicMs
     endMs = Math.min(endMs, nowMs + state.deadlineMs - (yield* Clock.currentTimeMillis))
     if (nowMs >= endMs) return
     const nearer = pods.awaitContainer(

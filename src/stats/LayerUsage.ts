@@ -3,6 +3,7 @@
  * requests take the last measurement, and wait only for a first one, and not for long.
  */
 import { Clock, Context, Duration, Effect, FiberSet, Layer, Semaphore } from "effect"
+import { monotonicMs } from "../linux/monotonicMs.ts"
 import { Jobs } from "../pod/Jobs.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 
@@ -14,8 +15,8 @@ export interface Measured {
 }
 
 interface Entry extends Measured {
-  /** Nanoseconds since the epoch: not measured again before. */
-  readonly restUntilNs: bigint
+  /** Not measured again before; of the monotonic clock. */
+  readonly restUntilMs: number
 }
 
 export class LayerUsage extends Context.Service<
@@ -46,13 +47,13 @@ export class LayerUsage extends Context.Service<
 
       const measure = Effect.fn("LayerUsage.measure")(
         function* (id: string) {
-          const startedNs = yield* Clock.currentTimeNanos
+          const startedMs = yield* monotonicMs
           const { bytes, inodes } = yield* store.usage(id)
           const atNs = yield* Clock.currentTimeNanos
-          const walkNs = atNs - startedNs
-          const restNs = walkNs * 10n > minimumRestNs ? walkNs * 10n : minimumRestNs
+          const endedMs = yield* monotonicMs
           yield* forgetRemoved
-          entries.set(id, { bytes, inodes, atNs, restUntilNs: atNs + restNs })
+          const restMs = Math.max((endedMs - startedMs) * 10, minimumRestMs)
+          entries.set(id, { bytes, inodes, atNs, restUntilMs: endedMs + restMs })
         },
         (effect, id) =>
           Effect.catchTags(effect, {
@@ -72,13 +73,13 @@ export class LayerUsage extends Context.Service<
       })
 
       const refresh = Effect.fn("LayerUsage.refresh")(function* (ids: ReadonlyArray<string>) {
-        const now = yield* Clock.currentTimeNanos
+        const nowMs = yield* monotonicMs
         const [first, late, rest]: [Array<string>, Array<string>, Array<string>] = [[], [], []]
         for (const id of ids) {
           const entry = entries.get(id)
           if (entry === undefined) first.push(id)
-          else if (now - entry.restUntilNs >= lateAfterNs) late.push(id)
-          else if (now >= entry.restUntilNs) rest.push(id)
+          else if (nowMs - entry.restUntilMs >= lateAfterMs) late.push(id)
+          else if (nowMs >= entry.restUntilMs) rest.push(id)
         }
         yield* Effect.forEach(rest, (id) => FiberSet.run(background, walk(id)), { discard: true })
         yield* Effect.all([waitedFor(first, firstPatience), waitedFor(late, patience)], { concurrency: 2 })
@@ -89,10 +90,10 @@ export class LayerUsage extends Context.Service<
   )
 }
 
-const minimumRestNs = 10_000_000_000n
+const minimumRestMs = 10_000
 
 /** Somebody who asks every ten seconds is always less late. */
-const lateAfterNs = 20_000_000_000n
+const lateAfterMs = 20_000
 
 /** The pool that lists directories has four threads, and everybody needs them. */
 const maxWalks = 2

@@ -186,7 +186,8 @@ export class PodMetrics extends Context.Service<
         })),
         pods: Effect.gen(function* () {
           const now = yield* Clock.currentTimeNanos
-          return last !== undefined && now - last.atNs < oldNs ? last.pods : yield* collect
+          // From the future where the host's time has gone back since.
+          return last !== undefined && now >= last.atNs && now - last.atNs < oldNs ? last.pods : yield* collect
         }),
         collect: Effect.asVoid(collect)
       })

@@ -1,6 +1,7 @@
 /** One-time secrets that stand for a request until its client connects: knowing one is all the authorization there is. */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { SecureRandom } from "effect/crypto"
+import { monotonicMs } from "../linux/monotonicMs.ts"
 import { TooManyRequests } from "./StreamingError.ts"
 
 /** 128 bits cannot be guessed; base64url needs no escape in a path. */
@@ -40,10 +41,8 @@ export const makeTokens = Effect.fnUntraced(function* <A>({
     }
   }
 
-  const nowMs = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
-
   const issue = Effect.fnUntraced(function* (request: A) {
-    const now = yield* nowMs
+    const now = yield* monotonicMs
     forgetExpired(now)
     if (entries.size >= capacity) return yield* new TooManyRequests({ capacity })
     const token = Buffer.from(yield* random.randomBytes(tokenBytes)).toString("base64url")
@@ -52,7 +51,7 @@ export const makeTokens = Effect.fnUntraced(function* <A>({
   })
 
   const take = (token: string) =>
-    Effect.map(nowMs, (now) => {
+    Effect.map(monotonicMs, (now) => {
       forgetExpired(now)
       const entry = entries.get(token)
       entries.delete(token)

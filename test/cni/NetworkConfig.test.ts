@@ -115,6 +115,21 @@ it.effect("sees changes at the next scan and honours the grace period", () =>
   })
 )
 
+it.effect("the grace period ends although the host's time has been set back", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld
+    world.configure("10.conflist", podNetwork)
+    yield* TestClock.adjust("1 hour")
+    const config = yield* load(world, { statusGraceMs: 20_000 })
+    unlinkSync(`${world.root}/net.d/10.conflist`)
+    yield* config.rescan
+    yield* TestClock.setTime(0)
+    assert.isTrue((yield* config.status).ready)
+    yield* TestClock.adjust("21 seconds")
+    assert.isFalse((yield* config.status).ready)
+  })
+)
+
 it.live("notices a new file by itself", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld

@@ -71,6 +71,20 @@ describe("measurements of writable layers", () => {
     )
   )
 
+  it.effect("are taken anew although the host's time has been set back", () =>
+    withLayers({}, (usage, state) =>
+      Effect.gen(function* () {
+        yield* TestClock.adjust("1 hour")
+        yield* usage.refresh(["a"])
+        yield* TestClock.setTime(0)
+        yield* TestClock.adjust("10 seconds")
+        yield* usage.refresh(["a"])
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(state.walks, 2)
+      })
+    )
+  )
+
   it.effect("hold up nobody who asks often: a request that finds one due gets the last", () =>
     withLayers({ walkMs: 50 }, (usage, state) =>
       Effect.gen(function* () {

@@ -50,6 +50,18 @@ describe("samples of containers", () => {
     )
   })
 
+  it.effect("are taken anew when the host's time has gone back since", () => {
+    const host = hostWithWeb()
+    return withSampler(host, (sampler) =>
+      Effect.gen(function* () {
+        yield* TestClock.adjust("1 hour")
+        const [first] = yield* sampler.containers([web])
+        yield* TestClock.setTime(0)
+        assert.notStrictEqual((yield* sampler.containers([web]))[0], first)
+      })
+    )
+  })
+
   it.effect("are taken once for all who ask at the same time", () => {
     const host = hostWithWeb()
     return withSampler(host, (sampler) =>

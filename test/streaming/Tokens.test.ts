@@ -37,6 +37,17 @@ describe("tokens", () => {
     })
   )
 
+  it.effect("live neither longer nor shorter when the host's time is set", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("1 hour")
+      const tokens = yield* make
+      const token = yield* tokens.issue("a")
+      yield* TestClock.setTime(0)
+      yield* TestClock.adjust("60 seconds")
+      assert.isUndefined(yield* tokens.take(token))
+    })
+  )
+
   it.effect("are not more than there may be; those taken and those expired make room", () =>
     Effect.gen(function* () {
       const tokens = yield* make

@@ -1,5 +1,6 @@
 /** How long to wait before asking a registry again. */
-import { Clock, Effect, Random } from "effect"
+import { Effect, Random } from "effect"
+import { monotonicMs } from "../../linux/monotonicMs.ts"
 import { isTransient, type RegistryError } from "../RegistryError.ts"
 
 const longestMs = 60_000
@@ -35,7 +36,7 @@ export const retrying = <A, R>(attempts: number, effect: Effect.Effect<A, Regist
 /** Milliseconds that an effect took, with its result. */
 export const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
-    const start = yield* Clock.currentTimeMillis
+    const start = yield* monotonicMs
     const exit = yield* Effect.exit(effect)
-    return [(yield* Clock.currentTimeMillis) - start, exit] as const
+    return [(yield* monotonicMs) - start, exit] as const
   })

@@ -34,7 +34,8 @@ export const makeSheet = <A extends Sampled, S extends CgroupSample>(
     Effect.map(Clock.currentTimeNanos, (now) =>
       wanted.filter((one) => {
         const sample = before(one)
-        return sample === undefined || now - sample.atNs >= maxAgeNs
+        // From the future where the host's time has gone back since.
+        return sample === undefined || now < sample.atNs || now - sample.atNs >= maxAgeNs
       })
     )
 
