@@ -82,10 +82,11 @@ const others = {
   "read.status": "Status has RuntimeReady and NetworkReady, Version its four texts",
   "stream.url": "Exec, Attach and PortForward answer with an http address",
   "stream.open": "the address can be opened as a WebSocket, by a subprotocol of the API server's, and ends in order",
+  "stream.spdy": "the address can be opened over SPDY/3.1, by a protocol of kubelet's clients, and ends in order",
   "stream.exit-code": "the status at the end of an exec's stream has the command's exit code",
   "stream.output-complete": "all that a command wrote comes before its stream ends, in order, stdout and stderr apart",
   "stream.stdin": "what is written to an exec's stdin reaches the command, and what it answers comes back",
-  "stream.half-close": "a client that closes stdin (v5) ends the command's stdin, and still reads what it writes",
+  "stream.half-close": "a client that closes stdin (v5, SPDY) ends the command's stdin, and still reads what it writes",
   "stream.state": "Exec runs nothing in a container that does not run",
   "stream.token-once": "an address can be opened once, also by two clients at the same time",
   "stream.abort-leaves-nothing":

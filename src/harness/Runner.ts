@@ -11,7 +11,7 @@ import type { Operation, Services, Site } from "./Operation.ts"
 import type { Profile } from "./Profile.ts"
 import type { Step } from "./Scenario.ts"
 import { abandon, finish, openSession, type Session } from "./Session.ts"
-import { onlyDone, simplerScenarios } from "./Shrink.ts"
+import { onlyDone, simplify } from "./Shrink.ts"
 
 export interface RunnerOptions {
   readonly profile: Profile
@@ -150,18 +150,14 @@ export const shrink = Effect.fn("shrink")(function* (
   const first = yield* breaksStill(smallest.steps)
   if (first === undefined) return failed
   smallest = first
-  let better = true
-  while (better) {
-    better = false
-    for (const steps of simplerScenarios(smallest.steps)) {
-      if (attempts >= options.attempts || (yield* Clock.currentTimeMillis) > until) return smallest
-      const result = yield* breaksStill(steps)
-      if (result === undefined) continue
-      smallest = { ...result, steps: onlyDone(result.steps, result.done) }
-      yield* progress(`  ${smallest.steps.length} steps after ${attempts} attempts\n`)
-      better = true
-      break
-    }
-  }
+  const goesOn = Effect.map(Clock.currentTimeMillis, (now) => attempts < options.attempts && now <= until)
+  const attempt = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>) {
+    const result = yield* breaksStill(steps)
+    if (result === undefined) return undefined
+    smallest = { ...result, steps: onlyDone(result.steps, result.done) }
+    yield* progress(`  ${smallest.steps.length} steps after ${attempts} attempts\n`)
+    return smallest.steps
+  })
+  yield* simplify(smallest.steps, attempt, goesOn)
   return smallest
 })

@@ -2,6 +2,7 @@
  * Makes a scenario smaller that breaks a rule. Each attempt costs seconds on a real target, so the order is by what helps
  * a reader most: fewer steps, then nothing at the same time, then no interruption, then smaller numbers.
  */
+import { Effect } from "effect"
 import type { Call, Step } from "./Scenario.ts"
 
 const without = <A>(from: ReadonlyArray<A>, start: number, count: number): ReadonlyArray<A> => [
@@ -80,13 +81,45 @@ function* smaller(steps: ReadonlyArray<Step>): Generator<ReadonlyArray<Step>> {
   }
 }
 
+const phases = [fewerSteps, lessAtOnce, fewerInterruptions, smaller]
+
 /** Simpler scenarios that are worth a try, the most promising first. Each differs from the given one. */
 export function* simplerScenarios(steps: ReadonlyArray<Step>): Generator<ReadonlyArray<Step>> {
-  yield* fewerSteps(steps)
-  yield* lessAtOnce(steps)
-  yield* fewerInterruptions(steps)
-  yield* smaller(steps)
+  for (const phase of phases) yield* phase(steps)
 }
+
+/**
+ * Takes simpler scenarios for as long as one breaks, and ends with one of which no simpler one does. `attempt` answers
+ * what was done of the scenario, or undefined when it holds. After a success it goes on where it was: what was tried
+ * before is tried again only once, at the end.
+ */
+export const simplify = Effect.fnUntraced(function* <E, R>(
+  steps: ReadonlyArray<Step>,
+  attempt: (steps: ReadonlyArray<Step>) => Effect.Effect<ReadonlyArray<Step> | undefined, E, R>,
+  goesOn: Effect.Effect<boolean> = Effect.succeed(true)
+): Effect.fn.Return<ReadonlyArray<Step>, E, R> {
+  let smallest = steps
+  let isSmaller = true
+  /** From the given number on: the number of the one that was taken. */
+  const take = Effect.fnUntraced(function* (phase: (typeof phases)[number], from: number) {
+    for (const [number, simpler] of [...phase(smallest)].entries()) {
+      if (number < from) continue
+      if (!(yield* goesOn)) return undefined
+      const done = yield* attempt(simpler)
+      if (done === undefined) continue
+      smallest = done
+      return number
+    }
+    return undefined
+  })
+  while (isSmaller) {
+    isSmaller = false
+    for (const phase of phases) {
+      for (let taken = yield* take(phase, 0); taken !== undefined; taken = yield* take(phase, taken)) isSmaller = true
+    }
+  }
+  return smallest
+})
 
 /** Steps that had no object changed nothing; those after the violation were never run. */
 export const onlyDone = (steps: ReadonlyArray<Step>, done: ReadonlySet<number>): ReadonlyArray<Step> =>

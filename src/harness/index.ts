@@ -32,5 +32,14 @@ export { addRule, allRules, isRule } from "./Rules.ts"
 export { run, type RunOptions } from "./run.ts"
 export { makeRunner, type Result, type Runner, shrink, type ShrinkOptions } from "./Runner.ts"
 export { type Call, decodeScenario, drawScenario, type ScenarioFile, type Step } from "./Scenario.ts"
-export { type CommandStatus, channels, openStream, type OpenStream, statusOf } from "./StreamClient.ts"
+export {
+  type CommandStatus,
+  channels,
+  commandStreams,
+  openStream,
+  type OpenStream,
+  portChannels,
+  portStreams,
+  statusOf
+} from "./StreamClient.ts"
 export { type Target } from "./Target.ts"

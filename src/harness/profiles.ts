@@ -120,6 +120,35 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         reason: "ListPodSandboxStats fails while one of the pods is stopped"
       },
       {
+        rule: "pod.stop.concurrent",
+        matching: "failed to destroy network",
+        reason: "of two StopPodSandbox of one pod one fails: both remove its network, and one finds it gone"
+      },
+      ...(["pod.stop", "pod.remove", "container.stop", "container.remove"] as const).flatMap((rule) =>
+        ["idempotent", "concurrent"].map((manner) => ({
+          rule: `${rule}.${manner}`,
+          matching: "ttrpc: closed",
+          reason: "a process that ends at that moment takes its shim with it, and what was to stop it fails"
+        }))
+      ),
+      ...["pod.remove.idempotent", "pod.remove.concurrent", "container.remove.idempotent"].map((rule) => ({
+        rule,
+        matching: "in starting state, can't be removed",
+        after: "cancel",
+        reason: "a StartContainer that its client has given up goes on, and a removal is refused meanwhile"
+      })),
+      {
+        rule: "container.exit.code",
+        matching: "has exit code 2 .Error.",
+        reason: "a stop that comes while a container starts ends runc before it has become the program: exit code 2"
+      },
+      {
+        rule: "container.exit.code",
+        matching: "has exit code 1 .Error.; expected.* 128",
+        after: "end",
+        reason: "a start that an ended daemon has interrupted ends runc before it has become the program: exit code 1"
+      },
+      {
         rule: "container.exit.code",
         matching: "255 .Unknown.",
         reason: "the exit code of a container that ended while no daemon was there is lost"
@@ -196,16 +225,26 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         reason: "at its timeout ExecSync kills the command, and not what it has started"
       },
       {
+        rule: "stream.output-complete",
+        matching: "Exec.* terminal in .* gave 0 of",
+        reason: "what a command with a terminal has written is lost when it ends at once"
+      },
+      {
         rule: "stream.abort-leaves-nothing",
-        matching: "Exec of a writer",
+        matching: "Exec.* of a writer",
         reason: "what a command writes is read no more once its client has gone: it waits for ever"
       },
       ...(["mounts", "namespaces", "links", "firewall", "cgroups", "processes", "files"] as const).map((kind) => ({
         rule: `host.${kind}`,
         matching: "^left:",
-        after: "kill",
-        reason: "a pod that a killed daemon had begun keeps its name, and nobody can see or remove what it has"
+        after: "end",
+        reason: "a pod that an ended daemon had begun keeps its name, and nobody can see or remove what it has"
       })),
+      {
+        rule: "host.descriptors",
+        after: "end",
+        reason: "of a pod that an ended daemon had begun the next one opens what nobody can see or remove"
+      },
       { rule: "host.files", matching: "/run/containerd/s/", reason: "sockets of shims that were killed stay" }
     ]
   }

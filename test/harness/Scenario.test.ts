@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { oneByOne } from "../../src/harness/compare.ts"
 import { allOperations, chooseOperations, implementedOperations } from "../../src/harness/operations.ts"
 import { isRule } from "../../src/harness/Rules.ts"
 import { decodeScenario, drawScenario, type Step } from "../../src/harness/Scenario.ts"
-import { onlyDone, simplerScenarios } from "../../src/harness/Shrink.ts"
+import { onlyDone, simplerScenarios, simplify } from "../../src/harness/Shrink.ts"
 
 const options = { operations: allOperations, length: 30, canKill: true }
 
@@ -70,10 +70,12 @@ describe("a scenario", () => {
 
 const call = (operation: string, number = 0) => ({ operation, parameters: { number } })
 
-/** The steps that are left when every simpler scenario that still fails is taken. */
+/** The steps that are left when simpler scenarios that still fail are taken; none of those that are left over fails. */
 const shrunk = (steps: ReadonlyArray<Step>, fails: (steps: ReadonlyArray<Step>) => boolean): ReadonlyArray<Step> => {
-  for (const simpler of simplerScenarios(steps)) if (fails(simpler)) return shrunk(simpler, fails)
-  return steps
+  const attempt = (simpler: ReadonlyArray<Step>) => Effect.succeed(fails(simpler) ? simpler : undefined)
+  const smallest = Effect.runSync(simplify(steps, attempt))
+  assert.isFalse([...simplerScenarios(smallest)].some(fails))
+  return smallest
 }
 
 describe("simpler scenarios", () => {
@@ -117,6 +119,18 @@ describe("simpler scenarios", () => {
       shrunk(long, () => true),
       []
     )
+  })
+
+  it("are not tried for ever, and each of them once when none breaks", () => {
+    let tried = 0
+    const attempt = () => Effect.sync(() => void tried++ as undefined)
+    Effect.runSync(simplify(long, attempt))
+    assert.strictEqual(tried, [...simplerScenarios(long)].length)
+    const goesOn = Effect.sync(() => tried++ < 3)
+    tried = 0
+    let attempts = 0
+    Effect.runSync(simplify(long, (steps) => Effect.sync(() => (attempts++, steps)), goesOn))
+    assert.strictEqual(attempts, 3)
   })
 
   it("have only the steps that did something", () => {

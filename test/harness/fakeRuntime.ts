@@ -18,6 +18,7 @@ import {
   ContainerState,
   ContainerStatus,
   CreateContainerRequest,
+  type ExecRequest,
   Image,
   ImageServiceService,
   type ListPodSandboxRequest,
@@ -306,18 +307,18 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
       )
     }),
     listContainerStats: () => ({ stats: [] }),
-    exec: ({ containerId, cmd, stdin }: { containerId: string; cmd: Array<string>; stdin: boolean }) => {
+    exec: ({ containerId, cmd, stdin, tty }: ExecRequest) => {
       if (containerOf(containerId).state !== ContainerState.CONTAINER_RUNNING) {
         throw new Refused(status.FAILED_PRECONDITION, "not running")
       }
-      return { url: streams.urlFor({ cmd, stdin }) }
+      return { url: streams.urlFor({ cmd, stdin, tty }) }
     },
     attach: ({ containerId, stdin }: { containerId: string; stdin: boolean }) => {
       if (containerOf(containerId).state !== ContainerState.CONTAINER_RUNNING) {
         throw new Refused(status.FAILED_PRECONDITION, "not running")
       }
       // What it writes from now on is what its program writes.
-      return { url: streams.urlFor({ cmd: containerOf(containerId).config.command, stdin }) }
+      return { url: streams.urlFor({ cmd: containerOf(containerId).config.command, stdin, tty: false }) }
     },
     portForward: ({ podSandboxId, port: [port = 0] }: { podSandboxId: string; port: Array<number> }) => ({
       url: streams.urlFor({ port, open: podOf(podSandboxId).ready && listening.has(`${podSandboxId} ${port}`) })

@@ -50,7 +50,7 @@ const start = (fault: Fault, streamFault: StreamFault = "none") =>
         logDirectory: join(place, "logs"),
         compared: [],
         capabilities: ["memoryLimits"],
-        limits: { rpc: fault === "hangs" ? 0.7 : streamFault === "none" ? 5 : 1, settle: 0.7 }
+        limits: { rpc: fault === "hangs" ? 0.4 : streamFault === "none" ? 5 : 1, settle: 0.7 }
       })
     )
     return { place, profile, ...state }
@@ -68,10 +68,11 @@ const running = (fault: Fault, runs: number, only: ReadonlyArray<string> = most,
       seed: 1,
       runs,
       limitMs: 60_000,
-      length: 25,
+      length: 12,
       maxFailures: 1,
       keepsDaemon: false,
-      shrink: { attempts: streamFault === undefined ? 400 : 0, repeat: 1, limitMs: 60_000 },
+      // Enough for the steps; what comes then are smaller numbers (Scenario.test.ts).
+      shrink: { attempts: streamFault === undefined ? 50 : 0, repeat: 1, limitMs: 60_000 },
       output: join(place, "out"),
       directory: join(place, "targets"),
       environment: {},
@@ -89,7 +90,7 @@ const faults: ReadonlyArray<readonly [Fault, RegExp, number, ReadonlyArray<strin
   ["two-pods", /^(pod\.run\.(again|concurrent|retry)|pod\.name\.unique|read\.listed)$/, 2],
   ["stop-pod", /^pod\.stop\.(containers|created)$/, 4],
   ["start-time", /^container\.times$/, 4],
-  ["hangs", /^rpc\.deadline$/, 4],
+  ["hangs", /^rpc\.deadline$/, 4, ["Remove"]],
   ["half-made", /^read\.whole$/, 2, ["ListsMeanwhile"]],
   ["no-oom", /^container\.exit\.oom$/, 3, ["Start"]],
   ["used-image", /^image\.remove\.used$/, 4, ["RemoveUsedImage"]]
@@ -98,10 +99,10 @@ const faults: ReadonlyArray<readonly [Fault, RegExp, number, ReadonlyArray<strin
 const streamFaults: ReadonlyArray<readonly [StreamFault, RegExp]> = [
   ["token-again", /^stream\.token-once$/],
   ["no-exit-code", /^stream\.(exit-code|half-close)$/],
-  ["cut-output", /^(stream\.(open|output-complete|stdin|half-close|attach)|rpc\.deadline)$/],
+  ["cut-output", /^(stream\.(open|spdy|output-complete|stdin|half-close|attach)|rpc\.deadline)$/],
   ["one-output", /^stream\.output-complete$/],
-  ["no-stdin", /^(stream\.open|rpc\.deadline)$/],
-  ["open-stdin", /^(stream\.open|rpc\.deadline)$/],
+  ["no-stdin", /^(stream\.(open|spdy|stdin)|rpc\.deadline)$/],
+  ["open-stdin", /^(stream\.(open|spdy)|rpc\.deadline)$/],
   ["bad-forward", /^stream\.forward$/],
   ["silent-forward", /^stream\.forward-refused$/]
 ]
@@ -147,10 +148,10 @@ describe("a run of the harness", () => {
 
   it.live("finds nothing in streams that are as they should be", () =>
     Effect.gen(function* () {
-      const { report } = yield* running("none", 8, ["streams"], "none")
+      const { report } = yield* running("none", 12, ["streams"], "none")
       assert.deepStrictEqual(report.failures, [])
-      const rules = ["exit-code", "output-complete", "stdin", "half-close", "token-once", "attach", "forward"]
-      for (const rule of rules) {
+      const rules = ["open", "spdy", "exit-code", "output-complete", "stdin", "half-close", "token-once", "attach"]
+      for (const rule of [...rules, "forward", "forward-refused"]) {
         assert.isAbove(report.rules[`stream.${rule}`]?.held ?? 0, 0, rule)
       }
     })

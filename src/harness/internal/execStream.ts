@@ -1,6 +1,7 @@
 /** Commands by the addresses that Exec answers. */
 import { Effect } from "effect"
-import { channels, type CommandStatus, type OpenStream, openStream, statusOf } from "../StreamClient.ts"
+import { numberOf, type Parameters } from "../Operation.ts"
+import { channels, commandStreams, type CommandStatus, type OpenStream, openStream, statusOf } from "../StreamClient.ts"
 import type { Target } from "../Target.ts"
 
 export interface CommandShape {
@@ -8,6 +9,32 @@ export interface CommandShape {
   readonly tty?: boolean
   /** Written at once; then stdin is closed where the protocol can say so. */
   readonly stdin?: string
+}
+
+/** How a client comes: by a WebSocket, as kubectl does since 1.31, or over SPDY, as before and as kubelet itself does. */
+export interface Transport {
+  readonly isSpdy: boolean
+  /** For labels. */
+  readonly says: string
+  /** That of an address that can be opened so. */
+  readonly rule: "stream.open" | "stream.spdy"
+}
+
+const webSocket: Transport = { isSpdy: false, says: "", rule: "stream.open" }
+const spdy: Transport = { isSpdy: true, says: " over SPDY", rule: "stream.spdy" }
+
+export const transportOf = (parameters: Parameters): Transport =>
+  numberOf(parameters, "spdy") === 1 ? spdy : webSocket
+
+export const openCommand = (
+  target: Target,
+  rpc: "Exec" | "Attach",
+  url: string,
+  { stdin, tty = false }: { readonly stdin?: string | boolean; readonly tty?: boolean },
+  { isSpdy }: Transport
+) => {
+  const hasStdin = stdin !== undefined && stdin !== false
+  return openStream(target, rpc, url, "command", isSpdy ? commandStreams({ stdin: hasStdin, tty }) : undefined)
 }
 
 export const execUrl = ({ cri }: Target, containerId: string, { cmd, tty = false, stdin }: CommandShape) =>
@@ -33,8 +60,14 @@ export interface Ended {
 export const textOn = ({ received }: OpenStream, channel: number) => received(channel).toString("latin1")
 
 /** Opens the address and stays to the end of the command. */
-export const runToEnd = Effect.fnUntraced(function* (target: Target, url: string, { stdin, tty }: CommandShape) {
-  const stream = yield* openStream(target, "Exec", url, "command")
+export const runToEnd = Effect.fnUntraced(function* (
+  target: Target,
+  url: string,
+  shape: CommandShape,
+  transport: Transport
+) {
+  const { stdin, tty } = shape
+  const stream = yield* openCommand(target, "Exec", url, shape, transport)
   if (tty === true) yield* stream.send(channels.resize, Buffer.from('{"Width":91,"Height":27}'))
   if (stdin !== undefined) {
     yield* stream.send(channels.stdin, Buffer.from(stdin))

@@ -1,10 +1,11 @@
 /** Attach as a client sees it that opens the address, reads, writes, and goes away while the container runs on. */
 import * as fc from "fast-check"
 import { Effect } from "effect"
+import { openCommand, transportOf } from "../internal/execStream.ts"
 import { nameOf } from "../internal/requests.ts"
 import { pick, runningContainers } from "../Model.ts"
 import { answered, describe, numberOf, type Operation, valueOf } from "../Operation.ts"
-import { channels, openStream } from "../StreamClient.ts"
+import { channels } from "../StreamClient.ts"
 
 const wholeLines = 3
 
@@ -20,7 +21,7 @@ const attach: Operation = {
   group: "streams",
   weight: 3,
   needs: ["attach"],
-  parameters: fc.record({ container: fc.nat(15), closes: fc.nat(1) }),
+  parameters: fc.record({ container: fc.nat(15), closes: fc.nat(1), spdy: fc.nat(1) }),
   prepare: ({ model, judge, target }, parameters) => {
     const some = runningContainers(model).filter(({ behaviour }) => behaviour === "writes" || behaviour === "echoes")
     const container = pick(some, numberOf(parameters, "container"))
@@ -28,7 +29,8 @@ const attach: Operation = {
     const { id, behaviour } = container
     const echoes = behaviour === "echoes"
     const said = `said ${++model.count}\n`
-    const label = `Attach to ${nameOf(container)}, which ${behaviour}`
+    const transport = transportOf(parameters)
+    const label = `Attach${transport.says} to ${nameOf(container)}, which ${behaviour}`
     return {
       label,
       touches: () => [{ object: container }],
@@ -41,7 +43,7 @@ const attach: Operation = {
           stdout: true,
           stderr: true
         })
-        const stream = yield* openStream(target, "Attach", url, "command")
+        const stream = yield* openCommand(target, "Attach", url, { stdin: echoes }, transport)
         const text = () => stream.received(channels.stdout).toString("latin1")
         if (echoes) {
           yield* stream.send(channels.stdin, Buffer.from(said))
@@ -57,7 +59,7 @@ const attach: Operation = {
       compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
-        if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
+        if (!(yield* judge.hold(transport.rule, answered(outcome), () => `${label}: ${describe(outcome)}`))) return
         const text = valueOf<string>(outcome)
         const isRight = echoes ? text.includes(said) : areInOrder(text)
         yield* judge.hold("stream.attach", isRight, () => `${label} gave ${JSON.stringify(text.slice(0, 200))}`)

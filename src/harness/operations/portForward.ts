@@ -3,16 +3,11 @@ import * as fc from "fast-check"
 import { Effect } from "effect"
 import { NamespaceMode } from "../../gen/runtime/v1/api.ts"
 import { RpcFailure } from "../Cri.ts"
+import { transportOf } from "../internal/execStream.ts"
 import { nameOf } from "../internal/requests.ts"
 import { type ContainerModel, pick, runningContainers } from "../Model.ts"
 import { answered, describe, numberOf, type Operation, type Site, valueOf } from "../Operation.ts"
-import { openStream } from "../StreamClient.ts"
-
-const data = 0
-const error = 1
-
-/** Both channels begin with the port's number. */
-const portBytes = 2
+import { openStream, portChannels, portStreams } from "../StreamClient.ts"
 
 const firstPort = 20_000
 const ports = 10_000
@@ -49,7 +44,7 @@ const portForward: Operation = {
   group: "streams",
   weight: 3,
   needs: ["portForward"],
-  parameters: fc.record({ container: fc.nat(15), kind: fc.nat(kinds.length - 1) }),
+  parameters: fc.record({ container: fc.nat(15), kind: fc.nat(kinds.length - 1), spdy: fc.nat(1) }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
     const some = runningContainers(model).filter(
@@ -58,7 +53,8 @@ const portForward: Operation = {
     const container = pick(some, numberOf(parameters, "container"))
     if (container === undefined) return undefined
     const kind = pick(kinds, numberOf(parameters, "kind")) ?? "open"
-    const label = `PortForward into ${nameOf(container.pod)} ${says[kind]}`
+    const transport = transportOf(parameters)
+    const label = `PortForward${transport.says} into ${nameOf(container.pod)} ${says[kind]}`
     const { settle } = target.profile.limits
     return {
       label,
@@ -69,10 +65,16 @@ const portForward: Operation = {
         const port = firstPort + (++model.count % ports)
         if (kind !== "closed") yield* startEcho(site, container, port)
         const { url } = yield* target.cri.call("portForward", { podSandboxId: container.pod.id, port: [port] })
-        const stream = yield* openStream(target, "PortForward", url, "ports")
+        const stream = yield* openStream(
+          target,
+          "PortForward",
+          url,
+          "ports",
+          transport.isSpdy ? portStreams(port) : undefined
+        )
         const answer = () => ({
-          data: stream.received(data).subarray(portBytes),
-          error: stream.received(error).subarray(portBytes).toString("utf8")
+          data: stream.received(portChannels.data),
+          error: stream.received(portChannels.error).toString("utf8")
         })
         if (kind === "closed") {
           yield* Effect.timeoutOption(
@@ -83,7 +85,7 @@ const portForward: Operation = {
         }
         if (kind === "left") yield* stream.stopReading
         for (let start = 0; start < sent.length; start += pieceBytes) {
-          yield* stream.send(data, sent.subarray(start, start + pieceBytes))
+          yield* stream.send(portChannels.data, sent.subarray(start, start + pieceBytes))
         }
         if (kind === "open") yield* stream.until(() => answer().data.length >= sent.length || answer().error !== "")
         return answer()
@@ -91,7 +93,7 @@ const portForward: Operation = {
       compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended || kind === "left") return
-        if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
+        if (!(yield* judge.hold(transport.rule, answered(outcome), () => `${label}: ${describe(outcome)}`))) return
         const found = valueOf<{ readonly data: Buffer; readonly error: string }>(outcome)
         const detail = () =>
           `${label}: ${found.data.length} of ${kind === "open" ? sent.length : 0} bytes came, error ${JSON.stringify(found.error)}`

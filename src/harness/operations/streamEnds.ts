@@ -3,12 +3,12 @@ import * as fc from "fast-check"
 import { Effect } from "effect"
 import { daemonState } from "../HostState.ts"
 import { eventually } from "../internal/eventually.ts"
-import { execUrl, runToEnd } from "../internal/execStream.ts"
+import { execUrl, openCommand, runToEnd, transportOf } from "../internal/execStream.ts"
 import { commandLine, processesOfContainer } from "../internal/ownProcesses.ts"
 import { nameOf } from "../internal/requests.ts"
 import { type ContainerModel, pick, runningContainers } from "../Model.ts"
 import { answered, describe, numberOf, type Operation, valueOf } from "../Operation.ts"
-import { channels, openStream } from "../StreamClient.ts"
+import { channels } from "../StreamClient.ts"
 import type { Target } from "../Target.ts"
 
 const descriptorsOf = (target: Target) => Effect.map(daemonState(target), (state) => state?.descriptors)
@@ -44,7 +44,13 @@ const abort: Operation = {
   weight: 3,
   needs: ["exec"],
   alone: true,
-  parameters: fc.record({ container: fc.nat(15), kibibytes: fc.nat(300), reads: fc.nat(1), kind: fc.nat(2) }),
+  parameters: fc.record({
+    container: fc.nat(15),
+    kibibytes: fc.nat(300),
+    reads: fc.nat(1),
+    kind: fc.nat(2),
+    spdy: fc.nat(1)
+  }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
     const container = pick(runningContainers(model), numberOf(parameters, "container"))
@@ -55,11 +61,12 @@ const abort: Operation = {
     const { script, stdin } = abandoned[kind]
     const enough = kind === "writer" ? numberOf(parameters, "kibibytes") << 10 : 0
     const manner = numberOf(parameters, "reads") === 1 ? "reading" : "notReading"
-    const label = `Exec of a ${kind} in ${nameOf(container)}, left after ${enough} bytes${says[manner]}`
+    const transport = transportOf(parameters)
+    const label = `Exec${transport.says} of a ${kind} in ${nameOf(container)}, left after ${enough} bytes${says[manner]}`
     const shape = { cmd: ["sh", "-c", `${script}; : ${marker}`], ...(stdin === undefined ? {} : { stdin }) }
     const open = Effect.gen(function* () {
       const url = yield* execUrl(target, container.id, shape)
-      const stream = yield* openStream(target, "Exec", url, "command")
+      const stream = yield* openCommand(target, "Exec", url, shape, transport)
       if (stdin !== undefined) yield* stream.send(channels.stdin, Buffer.from(stdin))
       yield* stream.until(() => stream.received(channels.stdout).length > enough)
       if (manner === "reading") return
@@ -88,7 +95,7 @@ const abort: Operation = {
       }),
       compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome) {
-        if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
+        if (!(yield* judge.hold(transport.rule, answered(outcome), () => `${label}: ${describe(outcome)}`))) return
         const { before, processes, descriptors } = valueOf<{
           readonly before: number | undefined
           readonly processes: ReadonlyArray<string>
@@ -112,31 +119,32 @@ const tokenTwice: Operation = {
   group: "streams",
   weight: 2,
   needs: ["exec"],
-  parameters: fc.record({ container: fc.nat(15), together: fc.nat(1) }),
+  parameters: fc.record({ container: fc.nat(15), together: fc.nat(1), spdy: fc.nat(1) }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
     const container = pick(runningContainers(model), numberOf(parameters, "container"))
     if (container === undefined) return undefined
     const together = numberOf(parameters, "together") === 1
     const shape = { cmd: ["echo", "once"] }
-    const label = `one address of Exec in ${nameOf(container)}, opened twice${together ? " at the same time" : ""}`
+    const transport = transportOf(parameters)
+    const label = `one address of Exec${transport.says} in ${nameOf(container)}, opened twice${together ? " at the same time" : ""}`
     return {
       label,
       touches: () => [{ object: container }],
       mayTakeMs: target.profile.limits.rpc * 2000,
       ask: Effect.gen(function* () {
         const url = yield* execUrl(target, container.id, shape)
-        const open = runToEnd(target, url, shape).pipe(
+        const open = runToEnd(target, url, shape, transport).pipe(
           Effect.match({ onFailure: (failure) => failure.code, onSuccess: ({ stdout }) => stdout })
         )
         const found = yield* Effect.all([open, open], { concurrency: together ? "unbounded" : 1 })
         // One that lost its server has said nothing.
         const lost = found.every((one) => one !== "once\n")
-        return lost ? yield* runToEnd(target, url, shape).pipe(Effect.as(found)) : found
+        return lost ? yield* runToEnd(target, url, shape, transport).pipe(Effect.as(found)) : found
       }),
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
-        if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
+        if (!(yield* judge.hold(transport.rule, answered(outcome), () => `${label}: ${describe(outcome)}`))) return
         const found = valueOf<ReadonlyArray<string>>(outcome)
         const opened = found.filter((one) => one === "once\n").length
         yield* judge.hold("stream.token-once", opened === 1, () => `${label}: ${JSON.stringify(found)}`)

@@ -1,11 +1,19 @@
 /** Exec as a client sees it that opens the address: output, status, and stdin. */
 import * as fc from "fast-check"
 import { Effect } from "effect"
-import { type CommandShape, type Ended, execUrl, runToEnd, textOn } from "../internal/execStream.ts"
+import {
+  type CommandShape,
+  type Ended,
+  execUrl,
+  openCommand,
+  runToEnd,
+  textOn,
+  transportOf
+} from "../internal/execStream.ts"
 import { nameOf } from "../internal/requests.ts"
 import { is, liveContainers, pick, runningContainers } from "../Model.ts"
 import { answered, describe, numberOf, type Operation, type Site, valueOf } from "../Operation.ts"
-import { channels, openStream, statusOf } from "../StreamClient.ts"
+import { channels, statusOf } from "../StreamClient.ts"
 
 const lines = (count: number) => Array.from({ length: count }, (_, index) => `line ${index + 1}\n`).join("")
 const manyLines = 20_000
@@ -84,7 +92,7 @@ const execStream: Operation = {
   group: "streams",
   weight: 4,
   needs: ["exec"],
-  parameters: fc.record({ container: fc.nat(15), command: fc.nat(commands.length - 1) }),
+  parameters: fc.record({ container: fc.nat(15), command: fc.nat(commands.length - 1), spdy: fc.nat(1) }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
     const container = pick(liveContainers(model), numberOf(parameters, "container"))
@@ -92,18 +100,19 @@ const execStream: Operation = {
     if (container === undefined || command === undefined) return undefined
     const runs = runningContainers(model).includes(container)
     const doesNotRun = is(container, "created") || is(container, "exited")
-    const label = `Exec ${command.name} in ${nameOf(container)}`
+    const transport = transportOf(parameters)
+    const label = `Exec${transport.says} ${command.name} in ${nameOf(container)}`
     return {
       label,
       touches: () => [{ object: container }],
       mayTakeMs: target.profile.limits.rpc * 1000,
-      ask: Effect.flatMap(execUrl(target, container.id, command), (url) => runToEnd(target, url, command)),
+      ask: Effect.flatMap(execUrl(target, container.id, command), (url) => runToEnd(target, url, command, transport)),
       compared: (value) => comparedEnd(value as Ended | undefined),
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
         const says = () => `${label}: ${describe(outcome)}`
         if (runs) {
-          if (!(yield* judge.hold("stream.open", answered(outcome), says))) return
+          if (!(yield* judge.hold(transport.rule, answered(outcome), says))) return
           return yield* checkEnd(site, label, command, valueOf<Ended>(outcome))
         }
         if (!doesNotRun) return
@@ -120,20 +129,21 @@ const halfClose: Operation = {
   group: "streams",
   weight: 2,
   needs: ["exec"],
-  parameters: fc.record({ container: fc.nat(15) }),
+  parameters: fc.record({ container: fc.nat(15), spdy: fc.nat(1) }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
     const container = pick(runningContainers(model), numberOf(parameters, "container"))
     if (container === undefined) return undefined
     const shape = { cmd: ["sh", "-c", "cat; echo closed; exit 6"], stdin: written }
-    const label = `Exec that reads to the end of stdin in ${nameOf(container)}`
+    const transport = transportOf(parameters)
+    const label = `Exec${transport.says} that reads to the end of stdin in ${nameOf(container)}`
     const ask = Effect.gen(function* () {
       const url = yield* execUrl(target, container.id, shape)
-      const stream = yield* openStream(target, "Exec", url, "command")
+      const stream = yield* openCommand(target, "Exec", url, shape, transport)
       yield* stream.send(channels.stdin, Buffer.from(shape.stdin))
       yield* stream.until(() => stream.received(channels.stdout).length >= written.length)
       const before = textOn(stream, channels.stdout)
-      if (stream.version < 5) return { before, stdout: undefined, status: undefined }
+      if (!stream.canEnd) return { before, stdout: undefined, status: undefined }
       yield* stream.endChannel(channels.stdin)
       yield* stream.end
       return { before, stdout: textOn(stream, channels.stdout), status: statusOf(stream) }
@@ -146,7 +156,7 @@ const halfClose: Operation = {
       compared: () => undefined,
       check: Effect.fnUntraced(function* (outcome, { contended }) {
         if (outcome._tag === "Unknown" || contended) return
-        if (!(yield* judge.hold("stream.open", answered(outcome), () => `${label}: ${describe(outcome)}`))) return
+        if (!(yield* judge.hold(transport.rule, answered(outcome), () => `${label}: ${describe(outcome)}`))) return
         const { before, stdout, status } = valueOf<Effect.Success<typeof ask>>(outcome)
         const echo = () => `${label}: ${before.length} of ${written.length} bytes came back`
         yield* judge.hold("stream.stdin", before === written, echo)

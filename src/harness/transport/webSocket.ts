@@ -1,9 +1,9 @@
 /** A WebSocket as its client sees it: what came, whether it is over, and how to leave it. */
 import { Effect, type Scope } from "effect"
 import { WebSocket } from "ws"
+import type { Duplex } from "node:stream"
 import { RpcFailure } from "../Cri.ts"
-import type { Connection } from "../../linux/Sockets.ts"
-import { makeDuplex } from "./duplex.ts"
+import { makeSignal, type Signal } from "./signal.ts"
 
 export interface WebSocketClient {
   /** The subprotocol that the server has chosen. */
@@ -11,21 +11,19 @@ export interface WebSocketClient {
   /** Of the server's close; undefined while it is open. 1006 when there was none. */
   readonly closeCode: () => number | undefined
   readonly send: (message: Uint8Array | string) => Effect.Effect<void, RpcFailure>
-  /** Completes after the next message, or the end. */
-  readonly changed: Effect.Effect<void>
+  /** Looks again after each message, and after the end. */
+  readonly until: Signal["until"]
   /** Reads no more: what the server sends stays on its way. */
   readonly stopReading: Effect.Effect<void>
 }
 
 export interface WebSocketOptions {
-  /** `http://…`. */
-  readonly url: string
+  readonly url: URL
   /** For failures: "Exec". */
   readonly rpc: string
   /** Subprotocols, the best first. */
   readonly protocols: ReadonlyArray<string>
-  /** To go through; one of its own without it. */
-  readonly connection: Connection | undefined
+  readonly socket: Duplex
   readonly onMessage: (message: Uint8Array | string) => void
 }
 
@@ -33,23 +31,18 @@ export interface WebSocketOptions {
 export const openWebSocket = Effect.fnUntraced(function* (
   options: WebSocketOptions
 ): Effect.fn.Return<WebSocketClient, RpcFailure, Scope.Scope> {
-  const { url, rpc, protocols, connection, onMessage } = options
-  const socket = connection === undefined ? undefined : yield* makeDuplex(connection)
+  const { url, rpc, protocols, socket, onMessage } = options
   let closeCode: number | undefined
-  let waiting: Array<() => void> = []
-  const wake = () => {
-    const woken = waiting
-    waiting = []
-    for (const resume of woken) resume()
-  }
+  const { wake, until } = makeSignal()
   const failure = (code: string, details: string) => new RpcFailure({ rpc, code, details })
 
   const client = yield* Effect.acquireRelease(
     Effect.sync(
       () =>
-        new WebSocket(url.replace(/^http/, "ws"), [...protocols], {
+        // What the way has of TLS is the socket's matter already.
+        new WebSocket(`ws://${url.host}${url.pathname}${url.search}`, [...protocols], {
           perMessageDeflate: false,
-          ...(socket === undefined ? {} : { createConnection: () => socket })
+          createConnection: () => socket
         })
     ),
     (client) => Effect.sync(() => client.terminate())
@@ -77,11 +70,7 @@ export const openWebSocket = Effect.fnUntraced(function* (
       Effect.callback((resume) => {
         client.send(message, (error) => resume(error ? Effect.fail(failure("CONNECTION", error.message)) : Effect.void))
       }),
-    changed: Effect.callback<void>((resume) => {
-      const done = () => resume(Effect.void)
-      waiting.push(done)
-      return Effect.sync(() => void (waiting = waiting.filter((one) => one !== done)))
-    }),
+    until,
     stopReading: Effect.sync(() => client.pause())
   }
 })
