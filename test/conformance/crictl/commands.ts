@@ -1,8 +1,7 @@
 /** What crictl offers beyond one pod's life: it follows and watches, runs, acts on everything; and what it says of wrong ids. */
-import { type ChildProcess, spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { afterEach, assert, describe, it } from "vitest"
-import { crictlPath } from "../../../scripts/lib/goTools.mjs"
 import { credentials, eventually, names, type Site } from "./support/Site.ts"
 import { labelsOf, linesOf, templateOf, twoPods } from "./support/twoPods.ts"
 
@@ -22,14 +21,13 @@ export const commandsOfClient = (site: () => Site) =>
 
     /** A command that runs until it is ended; answers what it has said. */
     const following = (...parameters: ReadonlyArray<string>) => {
-      const child = spawn(crictlPath, ["--config", `${site().directory}/crictl.yaml`, ...parameters], {
-        stdio: ["ignore", "pipe", "pipe"]
-      })
+      const child = site().crictl.start(...parameters)
       clients.push(child)
       let text = ""
       child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
       return () => text
     }
+
     it("logs, from the end, from a time, up to a size, with times, as they come", async () => {
       const { web } = pods()
       const { crictl } = site()

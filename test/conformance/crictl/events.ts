@@ -1,9 +1,8 @@
 /** `crictl events`: each transition of pods and containers once, in order, whoever else listens and whatever the daemon does. */
-import { type ChildProcess, spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterEach, assert, beforeAll, describe, it } from "vitest"
-import { crictlPath } from "../../../scripts/lib/goTools.mjs"
 import { eventually, names, type Site } from "./support/Site.ts"
 
 interface Event {
@@ -46,9 +45,7 @@ export const eventsOfContainers = (site: () => Site) =>
     })
 
     const listen = () => {
-      const child = spawn(crictlPath, ["--config", `${site().directory}/crictl.yaml`, "events"], {
-        stdio: ["ignore", "pipe", "pipe"]
-      })
+      const child = site().crictl.start("events")
       listeners.push(child)
       let text = ""
       child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString("utf8")))

@@ -43,14 +43,12 @@ export const streamsOfContainers = (site: () => Site, firstPort: number) => {
     return { child, stdout: () => text.stdout, stderr: () => text.stderr, end }
   }
 
-  const configuration = () => ["--config", `${site().directory}/crictl.yaml`]
-
-  const start = (...parameters: ReadonlyArray<string>): Client =>
-    follow(spawn(crictlPath, [...configuration(), ...parameters]))
+  const start = (...parameters: ReadonlyArray<string>): Client => follow(site().crictl.start(...parameters))
 
   /** crictl at a terminal of 100 columns and 30 rows, which a script prepares and may change. */
   const startAtTerminal = (script: string, ...parameters: ReadonlyArray<string>): Client => {
-    const command = [crictlPath, ...configuration(), ...parameters].map((word) => `'${word}'`).join(" ")
+    const words = [crictlPath, "--config", `${site().directory}/crictl.yaml`, ...parameters]
+    const command = words.map((word) => `'${word}'`).join(" ")
     const line = `stty cols 100 rows 30 -echo; ${script} ${command}`
     return follow(spawn("script", ["--quiet", "--return", "--flush", "--command", line, "/dev/null"]))
   }

@@ -1,5 +1,5 @@
 /** The real crictl against one daemon. */
-import { execFile } from "node:child_process"
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process"
 import { writeFileSync } from "node:fs"
 import { crictlPath } from "../../../../scripts/lib/goTools.mjs"
 
@@ -23,6 +23,8 @@ export const makeCrictl = (socket: string, directory: string) => {
     return path
   }
 
+  const worked = new Set<string>()
+
   const run = (...parameters: ReadonlyArray<string>): Promise<Outcome> =>
     new Promise((resolve) => {
       execFile(
@@ -31,6 +33,7 @@ export const makeCrictl = (socket: string, directory: string) => {
         { maxBuffer: 64 << 20, timeout: 120_000 },
         (error, stdout, stderr) => {
           const code = typeof error?.code === "number" ? error.code : error === null ? 0 : 255
+          if (code === 0) worked.add(parameters[0] ?? "")
           resolve({ code, stdout, stderr })
         }
       )
@@ -50,7 +53,17 @@ export const makeCrictl = (socket: string, directory: string) => {
     return stderr
   }
 
+  /** A command that goes on until it or its input is ended. */
+  const start = (...parameters: ReadonlyArray<string>): ChildProcessWithoutNullStreams => {
+    const child = spawn(crictlPath, ["--config", configuration, ...parameters])
+    child.stdout.once("data", () => worked.add(parameters[0] ?? ""))
+    return child
+  }
+
   return {
+    /** Its subcommands that have succeeded, or shown something if they were started. */
+    worked,
+    start,
     run,
     ok,
     fails,
