@@ -111,10 +111,11 @@ export class HostFacts extends Context.Service<HostFacts, HostFactsShape>()("cri
         swapLimit: yield* cgroupVersion === 2
           ? exists(`/sys/fs/cgroup${ownCgroup}/memory.swap.max`)
           : exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
+        // On v1 the directory is also there where the hierarchy is not mounted.
         hugepages:
           cgroupVersion === 2
             ? unifiedControllers.split(/\s+/).includes("hugetlb")
-            : yield* exists("/sys/fs/cgroup/hugetlb"),
+            : yield* exists("/sys/fs/cgroup/hugetlb/cgroup.procs"),
         seccomp: status === "" || /^Seccomp:/m.test(status),
         apparmor: (yield* text("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
         selinux: yield* exists("/sys/fs/selinux/enforce"),

@@ -70,6 +70,15 @@ describe("HostFacts", () => {
     })
   )
 
+  it.effect("huge pages on cgroup v1: where the hierarchy is mounted, not where only its directory is", () =>
+    Effect.gen(function* () {
+      const unmounted = yield* read({ "/sys/fs/cgroup/hugetlb": directory })
+      assert.isFalse(unmounted.hugepages)
+      const mounted = yield* read({ "/sys/fs/cgroup/hugetlb/cgroup.procs": "1\n" })
+      assert.isTrue(mounted.hugepages)
+    })
+  )
+
   it.effect("nothing readable: the daemon counts as not limited", () =>
     Effect.gen(function* () {
       const facts = yield* read({ "/sys": directory })
