@@ -146,5 +146,6 @@ export class Files extends Context.Service<
     readonly watch: (directory: string) => Stream.Stream<string, LinuxError>
   }
 >()("cricket/linux/Files") {
-  static readonly layer = Layer.sync(Files, makeFiles)
+  /** Files that it keeps open are closed with it. */
+  static readonly layer = Layer.effect(Files, makeFiles)
 }

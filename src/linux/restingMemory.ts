@@ -48,21 +48,22 @@ const trim = (): void => {
   mallocTrim(0)
 }
 
-let collect: NodeJS.GCFunction | undefined
-
 const findCollector = (): NodeJS.GCFunction => {
   setFlagsFromString("--expose-gc")
   return runInNewContext("gc") as NodeJS.GCFunction
 }
 
-/** Blocks for some 50 ms. */
-export const giveBack = (): void => {
-  // "last-resort" also frees the pages that are empty then.
-  void (collect ??= findCollector())({ type: "major", flavor: "last-resort", execution: "sync" })
-  trim()
-  // They stay in the page cache, so what is still needed of them comes back without a disk.
-  for (const { address, length } of cleanMappings(readFileSync("/proc/self/smaps", "utf8"), process.execPath)) {
-    madvise(address, length, MADV_DONTNEED)
+/** What it makes blocks for some 50 ms. */
+export const makeGiveBack = (): (() => void) => {
+  let collect: NodeJS.GCFunction | undefined
+  return () => {
+    // "last-resort" also frees the pages that are empty then.
+    void (collect ??= findCollector())({ type: "major", flavor: "last-resort", execution: "sync" })
+    trim()
+    // They stay in the page cache, so what is still needed of them comes back without a disk.
+    for (const { address, length } of cleanMappings(readFileSync("/proc/self/smaps", "utf8"), process.execPath)) {
+      madvise(address, length, MADV_DONTNEED)
+    }
   }
 }
 
@@ -125,5 +126,5 @@ const makeMeter = () => {
 export const returnMemory: Effect.Effect<never> = Effect.suspend(() => {
   // The old generation is cleaned whenever it has grown by a third (by 8 MiB at least) instead of fourfold.
   setFlagsFromString("--heap-growing-percent=30")
-  return watchWork(makeMeter(), { duringWork: trim, atRest: giveBack })
+  return watchWork(makeMeter(), { duringWork: trim, atRest: makeGiveBack() })
 })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
-import { cleanMappings, giveBack, watchWork } from "../../src/linux/restingMemory.ts"
+import { cleanMappings, makeGiveBack, watchWork } from "../../src/linux/restingMemory.ts"
 
 const mapping = (heading: string, { anonymous = 0, swap = 0 } = {}) =>
   `${heading}
@@ -50,7 +50,7 @@ describe("mappings that hold nothing but their file's pages", () => {
         .reduce((sum, part) => sum + Number(/^Rss: +(\d+)/m.exec(part)?.[1]), 0)
     const before = resident()
     assert.isAbove(before, 4096)
-    giveBack()
+    makeGiveBack()()
     assert.isBelow(resident(), before * 0.9)
   })
 })

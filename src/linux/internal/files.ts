@@ -4,10 +4,10 @@ import { constants, type Dirent, fstatSync, type Stats, unlinkSync } from "node:
 import * as fs from "node:fs/promises"
 import { posix } from "node:path"
 import type { DirectoryEntry, Files, FileKind, FileStat, OpenFile, OpenMode, ReadOptions } from "../Files.ts"
-import { attempt, attemptSync, attemptSteps, codeOf, linuxError, Refused } from "./attempt.ts"
+import { attempt, attemptSync, attemptSteps, codeOf, Refused } from "./attempt.ts"
 import { type DirectoryOwner, makeDirectoryInRoot, readInRoot, resolveInRoot } from "./inRoot.ts"
 import { openRegular, readWhole } from "./readWhole.ts"
-import { closeKernelTexts, readKernelLinks, readKernelText } from "./kernelTexts.ts"
+import { makeKernelTexts, readKernelLinks } from "./kernelTexts.ts"
 import { diskUsage, removeTree } from "./tree.ts"
 import { watchDirectory } from "./watch.ts"
 
@@ -162,7 +162,7 @@ const statFileSystem = async (path: string) => {
   }
 }
 
-export const makeFiles = (): Files["Service"] => {
+export const makeFiles = Effect.map(makeKernelTexts, (kernelTexts): Files["Service"] => {
   const readFile = Effect.fn("Files.readFile")((path: string, options?: ReadOptions) =>
     attempt("read", path, () => readWhole(path, maxBytesOf(options)))
   )
@@ -171,13 +171,8 @@ export const makeFiles = (): Files["Service"] => {
     readText: Effect.fn("Files.readText")((path: string, options?: ReadOptions) =>
       Effect.map(readFile(path, options), (bytes) => Buffer.from(bytes).toString("utf8"))
     ),
-    readKernelTexts: (paths: ReadonlyArray<string>, { keepOpen = false } = {}) =>
-      Effect.suspend(() => {
-        let current = ""
-        const read = (path: string) => readKernelText((current = path), keepOpen)
-        return Effect.try({ try: () => paths.map(read), catch: (thrown) => linuxError("read", current, thrown) })
-      }),
-    closeKernelTexts: (directory: string) => Effect.sync(() => closeKernelTexts(directory)),
+    readKernelTexts: (paths: ReadonlyArray<string>, { keepOpen = false } = {}) => kernelTexts.read(paths, keepOpen),
+    closeKernelTexts: kernelTexts.close,
     readKernelLinks: Effect.fn("Files.readKernelLinks")((directory: string, limit: number) =>
       attempt("readlink", directory, () => readKernelLinks(directory, limit))
     ),
@@ -265,4 +260,4 @@ export const makeFiles = (): Files["Service"] => {
     ),
     watch: watchDirectory
   } satisfies Record<keyof Files["Service"], unknown>
-}
+})
