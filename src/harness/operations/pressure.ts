@@ -6,7 +6,7 @@ import { isGone } from "../../linux/LinuxError.ts"
 import { cgroupMounts } from "../HostState.ts"
 import { processesOfContainer } from "../internal/ownProcesses.ts"
 import { nameOf } from "../internal/requests.ts"
-import { type PodModel, pick, runningContainers } from "../Model.ts"
+import { type ContainerModel, containersOf, may, type PodModel, pick, runningContainers } from "../Model.ts"
 import { answered, describe, numberOf, type Operation, type Outcome, type Site, valueOf } from "../Operation.ts"
 import type { RpcFailure } from "../Cri.ts"
 import type { ExecSyncResponse } from "../../gen/runtime/v1/api.ts"
@@ -31,6 +31,10 @@ const limitsOf = Effect.fnUntraced(function* ({ target }: Site, { config }: PodM
 const room = 40
 const storm = `i=0; while [ $i -lt ${4 * room} ]; do sleep 100000 >/dev/null 2>&1 </dev/null & i=$((i+1)); done`
 
+/** Its shell ends when it can have no more processes, as it may in a pod at its limit. */
+const startsProcesses = (container: ContainerModel): boolean =>
+  (container.behaviour === "obeys" || container.behaviour === "writes") && may(container, "running")
+
 interface Weathered {
   /** Processes of the container once it could have no more. */
   readonly processes: number
@@ -47,7 +51,8 @@ const forkStorm: Operation = {
   parameters: fc.record({ container: fc.nat(15) }),
   prepare: (site, parameters) => {
     const { model, judge, target } = site
-    const container = pick(runningContainers(model), numberOf(parameters, "container"))
+    const some = runningContainers(model).filter(({ pod }) => !containersOf(model, pod).some(startsProcesses))
+    const container = pick(some, numberOf(parameters, "container"))
     if (container === undefined) return undefined
     const label = `processes up to the limit in ${nameOf(container)}`
     const seconds = 10

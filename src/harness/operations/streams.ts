@@ -69,6 +69,10 @@ const commands: ReadonlyArray<Command> = [
 const comparedEnd = (ended: Ended | undefined) =>
   ended === undefined ? undefined : { code: ended.status.code, stdout: ended.stdout, stderr: ended.stderr }
 
+/** Both the container's terminal and the runtime's may put a carriage return before a line feed: a race in runc, for one. */
+const textOf = (command: Command, output: string): string =>
+  command.tty === true ? output.replace(/\r+\n/g, "\r\n") : output
+
 const checkEnd = Effect.fnUntraced(function* ({ judge }: Site, label: string, command: Command, ended: Ended) {
   const { status, version, stdout, stderr } = ended
   const isRight = version < 4 && command.code !== 0 ? status.text !== "" : status.code === command.code
@@ -82,7 +86,7 @@ const checkEnd = Effect.fnUntraced(function* ({ judge }: Site, label: string, co
     `${got.length} of ${wanted.length} bytes, ${JSON.stringify(got.slice(0, 40))}…${JSON.stringify(got.slice(-40))}`
   yield* judge.hold(
     rule,
-    stdout === command.stdout && stderr === command.stderr,
+    textOf(command, stdout) === command.stdout && stderr === command.stderr,
     () => `${label} gave ${differs(stdout, command.stdout)} and ${differs(stderr, command.stderr)} of errors`
   )
 })
