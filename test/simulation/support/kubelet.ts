@@ -1,6 +1,5 @@
 /** A client that does what kubelet does: reaches a state step by step, replaces what is broken, removes everything. */
 import { Effect, Stream } from "effect"
-import { Encoded } from "../../../src/cri/adapter.ts"
 import { handlers } from "../../../src/cri/handlers.ts"
 import { CgroupLimits } from "../../../src/cgroup/CgroupLimits.ts"
 import { Pods } from "../../../src/pod/Pods.ts"
@@ -37,9 +36,7 @@ import {
   StreamPodSandboxStatsRequest,
   UpdateContainerResourcesRequest
 } from "../../../src/gen/runtime/v1/api.ts"
-
-/** A message with every field at its default. */
-const blank = <A>(message: { readonly decode: (bytes: Uint8Array) => A }): A => message.decode(new Uint8Array(0))
+import { blank, decoded } from "./messages.ts"
 
 const { runtime, image } = handlers
 
@@ -62,11 +59,17 @@ export interface PodShape {
 export class Kubelet {
   podId = ""
   containerId = ""
+  /** Of the image that was pulled. */
+  imageId = ""
   private podAttempt = 0
   private containerAttempt = 0
   private readonly shape: PodShape
   constructor(shape: PodShape) {
     this.shape = shape
+  }
+
+  get imageName(): string {
+    return this.shape.imageName
   }
 
   get podConfig(): PodSandboxConfig {
@@ -126,7 +129,7 @@ export class Kubelet {
 
   pullImage = Effect.suspend(() =>
     image.PullImage({ ...blank(PullImageRequest), image: { ...blank(ImageSpec), image: this.shape.imageName } })
-  )
+  ).pipe(Effect.tap(({ imageRef }) => Effect.sync(() => (this.imageId = imageRef))))
 
   runPod = Effect.suspend(() => runtime.RunPodSandbox({ ...blank(RunPodSandboxRequest), config: this.podConfig })).pipe(
     Effect.tap(({ podSandboxId }) => Effect.sync(() => (this.podId = podSandboxId)))
@@ -147,6 +150,12 @@ export class Kubelet {
     Effect.suspend(() =>
       runtime.ExecSync({ ...blank(ExecSyncRequest), containerId: this.containerId, cmd: [...cmd], timeout: 10n })
     )
+
+  get isRunning() {
+    return Effect.map(this.containers, ({ containers }) =>
+      containers.some(({ id, state }) => id === this.containerId && state === ContainerState.CONTAINER_RUNNING)
+    )
+  }
 
   /** All that is asked about what pods use, one after the other; the answers. */
   statistics = Effect.gen({ self: this }, function* () {
@@ -282,10 +291,3 @@ export class Kubelet {
 
 const isUsable = (state: ContainerState): boolean =>
   state === ContainerState.CONTAINER_CREATED || state === ContainerState.CONTAINER_RUNNING
-
-/** Lists may come as bytes that were encoded once; the client sees messages. */
-const decoded = <A, E, R>(
-  effect: Effect.Effect<A | Encoded, E, R>,
-  message: { readonly decode: (bytes: Uint8Array) => A }
-): Effect.Effect<A, E, R> =>
-  Effect.map(effect, (answer) => (answer instanceof Encoded ? message.decode(answer.bytes) : answer))

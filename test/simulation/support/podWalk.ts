@@ -6,8 +6,14 @@ import { installHost } from "../../world/programs/host.ts"
 import type { Scenario } from "../../world/Simulation.ts"
 import { World, type WorldOptions } from "../../world/World.ts"
 import * as clients from "./clients.ts"
+import type { WorldOf } from "./contract.ts"
 import { makeDaemon } from "./daemon.ts"
 import { Kubelet } from "./kubelet.ts"
+import * as node from "./nodeReads.ts"
+import * as outcomes from "./outcomes.ts"
+import * as pods from "./podReads.ts"
+import * as usage from "./podUsage.ts"
+import type { StepName } from "./rpcs.ts"
 import * as streams from "./streams.ts"
 
 export interface WalkOptions {
@@ -66,22 +72,63 @@ const monitorsInPod = { crun: inPod, runc: inPod }
 
 type DaemonServices = Layer.Success<ReturnType<ReturnType<typeof makeDaemon>>>
 
-const streamSteps = (kubelet: Kubelet): Scenario<DaemonServices>["steps"] => {
-  const step = (name: string, run: Effect.Effect<unknown, unknown, DaemonServices>) => ({
-    name,
-    run,
-    retry: Effect.andThen(kubelet.reachRunning, run)
-  })
+type Step = Scenario<DaemonServices>["steps"][number] & { readonly name: StepName }
+
+/** Steps with a container that runs. */
+const withContainer =
+  (kubelet: Kubelet) =>
+  (name: StepName, run: Step["run"]): Step => ({ name, run, retry: Effect.andThen(kubelet.reachRunning, run) })
+
+/** Requests and streams of clients, and the same streams without a streaming server before them. */
+const streamSteps = (kubelet: Kubelet): ReadonlyArray<Step> => {
+  const step = withContainer(kubelet)
   return [
-    step("Exec", streams.exec(kubelet)),
-    step("ExecOnTerminal", streams.execOnTerminal(kubelet)),
-    step("AbandonedExec", streams.abandon(kubelet)),
-    step("Attach", streams.attach(kubelet)),
-    step("PortForward", streams.dial(kubelet)),
-    step("ClientExec", clients.exec(kubelet)),
-    step("ClientLeavesExec", clients.execThatIsLeft(kubelet)),
-    step("ClientAttach", clients.attach(kubelet)),
-    step("ClientPortForward", clients.forward(kubelet))
+    step("Exec", clients.exec(kubelet)),
+    step("Exec: left by its client", clients.execThatIsLeft(kubelet)),
+    step("Exec: in the pod", streams.exec(kubelet)),
+    step("Exec: on a terminal", streams.execOnTerminal(kubelet)),
+    step("Exec: abandoned", streams.abandon(kubelet)),
+    step("Attach", clients.attach(kubelet)),
+    step("Attach: in the pod", streams.attach(kubelet)),
+    step("PortForward", clients.forward(kubelet)),
+    step("PortForward: in the pod", streams.dial(kubelet))
+  ]
+}
+
+/** What kubelet asks when it has found the runtime. */
+const greeting = (worldOf: WorldOf): ReadonlyArray<Step> => [
+  { name: "Version", run: node.version },
+  { name: "Status", run: node.status(worldOf) },
+  { name: "RuntimeConfig", run: node.runtimeConfig },
+  { name: "UpdateRuntimeConfig", run: node.updateRuntimeConfig(worldOf) },
+  { name: "ListMetricDescriptors", run: usage.listMetricDescriptors }
+]
+
+const imageReads = (kubelet: Kubelet): ReadonlyArray<Step> => [
+  { name: "ImageStatus", run: node.imageStatus(kubelet) },
+  { name: "ListImages", run: node.listImages(kubelet) },
+  { name: "StreamImages", run: node.streamImages(kubelet) },
+  { name: "ImageFsInfo", run: node.imageFsInfo }
+]
+
+const podReads = (kubelet: Kubelet, worldOf: WorldOf): ReadonlyArray<Step> => {
+  const step = withContainer(kubelet)
+  return [
+    step("PodSandboxStatus", pods.podSandboxStatus(kubelet)),
+    step("ListPodSandbox", pods.listPodSandbox(kubelet)),
+    step("StreamPodSandboxes", pods.streamPodSandboxes(kubelet)),
+    step("ContainerStatus", pods.containerStatus(kubelet)),
+    step("ListContainers", pods.listContainers(kubelet)),
+    step("StreamContainers", pods.streamContainers(kubelet)),
+    step("GetContainerEvents", pods.getContainerEvents),
+    step("ContainerStats", usage.containerStats(kubelet, worldOf)),
+    step("ListContainerStats", usage.listContainerStats(kubelet, worldOf)),
+    step("StreamContainerStats", usage.streamContainerStats(kubelet, worldOf)),
+    step("PodSandboxStats", usage.podSandboxStats(kubelet, worldOf)),
+    step("ListPodSandboxStats", usage.listPodSandboxStats(kubelet, worldOf)),
+    step("StreamPodSandboxStats", usage.streamPodSandboxStats(kubelet, worldOf)),
+    step("ListPodSandboxMetrics", usage.listPodSandboxMetrics(kubelet, worldOf)),
+    step("StreamPodSandboxMetrics", usage.streamPodSandboxMetrics(kubelet, worldOf))
   ]
 }
 
@@ -89,40 +136,52 @@ export const podWalk =
   (options: WalkOptions = {}) =>
   (): Scenario<DaemonServices> => {
     const withStreams = options.streams === true
+    // The other walks differ in how a pod is made and used, not in what is told of it.
+    const withReads = !withStreams && options.userNamespace !== true && options.monitorsInPod !== true
+    let world: World | undefined
+    const worldOf = () => world as World
     const kubelet = new Kubelet({
       imageName,
-      args: withStreams ? streams.answering : ["sh", "-c", "trap 'exit 0' TERM; echo hello; sleep 3600"],
+      args: withStreams
+        ? streams.answering
+        : ["sh", "-c", `trap 'echo ${outcomes.lastLine}; exit 0' TERM; echo hello; sleep 3600`],
       stdin: withStreams,
       imageVolume: "/assets",
       ...(options.userNamespace === true ? { mappedVolume: "/home" } : {}),
       hostPort: 8080
     })
+    const step = withContainer(kubelet)
+    const steps: ReadonlyArray<Step> = [
+      ...(withReads ? greeting(worldOf) : []),
+      { name: "PullImage", run: outcomes.pullImage(kubelet) },
+      ...(withReads ? imageReads(kubelet) : []),
+      { name: "RunPodSandbox", run: outcomes.runPod(kubelet), retry: kubelet.reachPod },
+      { name: "CreateContainer", run: outcomes.createContainer(kubelet), retry: kubelet.reachContainer },
+      { name: "StartContainer", run: outcomes.startContainer(kubelet), retry: kubelet.reachRunning },
+      { name: "UpdateContainerResources", run: kubelet.resize, retry: kubelet.reachResized },
+      { name: "UpdatePodSandboxResources", run: kubelet.resizePod },
+      step("ExecSync", outcomes.execSync(kubelet, worldOf)),
+      step("ReopenContainerLog", outcomes.reopenLog(kubelet, worldOf)),
+      ...(withReads ? podReads(kubelet, worldOf) : []),
+      ...(withStreams ? streamSteps(kubelet) : []),
+      { name: "StopContainer", run: outcomes.stopContainer(kubelet, worldOf) },
+      { name: "RemoveContainer", run: outcomes.removeContainer(kubelet) },
+      { name: "StopPodSandbox", run: outcomes.stopPod(kubelet) },
+      { name: "RemovePodSandbox", run: outcomes.removePod(kubelet) },
+      { name: "RemoveImage", run: outcomes.removeImage(kubelet) }
+    ]
     return {
-      world: (seed) => makeHost({ ...options.world, ...(seed === undefined ? {} : { seed }) }),
+      world: (seed) => (world = makeHost({ ...options.world, ...(seed === undefined ? {} : { seed }) })),
       daemon: makeDaemon({
         runtime: {
           default_runtime: options.handler ?? "crun",
           cgroup_manager: "cgroupfs",
+          enable_pod_events: true,
           ...(options.monitorsInPod === true ? { runtimes: monitorsInPod } : {})
         },
         stats: { included_pod_metrics: ["all"] }
       }),
-      steps: [
-        { name: "PullImage", run: kubelet.pullImage },
-        { name: "RunPodSandbox", run: kubelet.runPod, retry: kubelet.reachPod },
-        { name: "CreateContainer", run: kubelet.createContainer, retry: kubelet.reachContainer },
-        { name: "StartContainer", run: kubelet.startContainer, retry: kubelet.reachRunning },
-        { name: "UpdateContainerResources", run: kubelet.resize, retry: kubelet.reachResized },
-        { name: "UpdatePodSandboxResources", run: kubelet.resizePod },
-        { name: "ExecSync", run: kubelet.exec(["echo", "from exec"]) },
-        { name: "Statistics", run: kubelet.statistics },
-        ...(withStreams ? streamSteps(kubelet) : []),
-        { name: "StopContainer", run: kubelet.stopContainer },
-        { name: "RemoveContainer", run: kubelet.removeContainer },
-        { name: "StopPodSandbox", run: kubelet.stopPod },
-        { name: "RemovePodSandbox", run: kubelet.removePod },
-        { name: "RemoveImage", run: kubelet.removeImage }
-      ],
+      steps,
       cleanup: kubelet.cleanUp,
       roots: ["/var/lib", "/run", "/var/log"],
       ignore: (line, running) =>

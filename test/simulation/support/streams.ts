@@ -10,7 +10,7 @@ import type { Kubelet } from "./kubelet.ts"
 export const answering: ReadonlyArray<string> = [
   "sh",
   "-c",
-  "trap 'exit 0' TERM; echo hello; nc -l -p 80 -e cat & nc -l -s ::1 -p 6 -e cat & cat; sleep 3600"
+  "trap 'echo bye; exit 0' TERM; echo hello; nc -l -p 80 -e cat & nc -l -s ::1 -p 6 -e cat & cat; sleep 3600"
 ]
 
 const bytes = (text: string) => Buffer.from(text)
