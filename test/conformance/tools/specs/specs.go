@@ -8,8 +8,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/onsi/ginkgo/v2"
-	"github.com/onsi/gomega"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 	internalapi "k8s.io/cri-api/pkg/apis"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"sigs.k8s.io/cri-tools/pkg/framework"
@@ -28,7 +28,7 @@ type sandbox struct {
 func runSandbox(ctx context.Context, client *framework.InternalAPIClient) *sandbox {
 	s := &sandbox{runtime: client.CRIRuntimeClient, images: client.CRIImageClient}
 	s.id, s.config = framework.CreatePodSandboxForContainer(ctx, s.runtime)
-	ginkgo.DeferCleanup(func(ctx ginkgo.SpecContext) {
+	DeferCleanup(func(ctx SpecContext) {
 		framework.ExpectNoError(s.runtime.StopPodSandbox(ctx, s.id))
 		framework.ExpectNoError(s.runtime.RemovePodSandbox(ctx, s.id))
 	})
@@ -41,7 +41,7 @@ func (s *sandbox) tryCreate(ctx context.Context, config *runtimeapi.ContainerCon
 	config.Command = framework.DefaultContainerCommand
 	id, err := s.runtime.CreateContainer(ctx, s.id, config, s.config)
 	if err == nil {
-		ginkgo.DeferCleanup(func(ctx ginkgo.SpecContext) {
+		DeferCleanup(func(ctx SpecContext) {
 			framework.ExpectNoError(s.runtime.StopContainer(ctx, id, 0))
 			framework.ExpectNoError(s.runtime.RemoveContainer(ctx, id))
 		})
@@ -50,14 +50,14 @@ func (s *sandbox) tryCreate(ctx context.Context, config *runtimeapi.ContainerCon
 }
 
 func (s *sandbox) create(ctx context.Context, config *runtimeapi.ContainerConfig) string {
-	ginkgo.GinkgoHelper()
+	GinkgoHelper()
 	id, err := s.tryCreate(ctx, config)
 	framework.ExpectNoError(err, "the container is not created")
 	return id
 }
 
 func (s *sandbox) start(ctx context.Context, config *runtimeapi.ContainerConfig) string {
-	ginkgo.GinkgoHelper()
+	GinkgoHelper()
 	id := s.create(ctx, config)
 	framework.ExpectNoError(s.runtime.StartContainer(ctx, id), "the container does not start")
 	return id
@@ -65,7 +65,7 @@ func (s *sandbox) start(ctx context.Context, config *runtimeapi.ContainerConfig)
 
 // exec wants the command to succeed; its output.
 func (s *sandbox) exec(ctx context.Context, container string, command ...string) string {
-	ginkgo.GinkgoHelper()
+	GinkgoHelper()
 	stdout, stderr, err := s.runtime.ExecSync(ctx, container, command, execTimeout)
 	framework.ExpectNoError(err, "%q: %s", command, stderr)
 	return string(stdout)
@@ -73,8 +73,8 @@ func (s *sandbox) exec(ctx context.Context, container string, command ...string)
 
 // execFails wants the command to fail; what it says of it.
 func (s *sandbox) execFails(ctx context.Context, container string, command ...string) string {
-	ginkgo.GinkgoHelper()
+	GinkgoHelper()
 	stdout, stderr, err := s.runtime.ExecSync(ctx, container, command, execTimeout)
-	gomega.Expect(err).To(gomega.HaveOccurred(), "%q does not fail: %s", command, stdout)
+	Expect(err).To(HaveOccurred(), "%q does not fail: %s", command, stdout)
 	return string(stderr)
 }
