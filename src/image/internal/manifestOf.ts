@@ -65,17 +65,7 @@ export const fetchConfig = Effect.fnUntraced(function* <E>(
   const { digest, size } = manifest.config
   const refuse = (reason: string) => new MalformedDocument({ document: "image configuration", reason })
   if (size > maxDocumentBytes) return yield* refuse(`it has ${size} bytes, at most ${maxDocumentBytes} are accepted`)
-  const bytes = yield* source.blob({ digest, size }).pipe(
-    Stream.runFold(
-      () => new Uint8Array(),
-      (sum, chunk) => {
-        const joined = new Uint8Array(sum.length + chunk.length)
-        joined.set(sum)
-        joined.set(chunk, sum.length)
-        return joined
-      }
-    )
-  )
+  const bytes = yield* Stream.mkUint8Array(source.blob({ digest, size }))
   yield* check(source.place, `configuration ${digest}`, digest, digestOf(bytes))
   const config = yield* Effect.fromResult(parseImageConfig(bytes))
   const { diff_ids } = config.rootfs
