@@ -3,10 +3,11 @@
  * decide by the transition table, write the record, publish the new snapshot, wake whoever waits for it, tell those who
  * listen. Reads take the snapshot and do no I/O.
  */
-import { Context, Deferred, Effect, Layer, Result, Semaphore } from "effect"
+import { Context, Deferred, Effect, Layer, Result } from "effect"
 import * as Container from "./ContainerState.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { type EventKind, Events } from "./Events.ts"
+import { makeLanes } from "./lanes.ts"
 import { containerEvents, podEvents } from "./lifeEvents.ts"
 import { ContainerNotFound, NameReserved, PodNotFound, type RecordError, WrongState } from "./PodError.ts"
 import type { PodRecord } from "./PodRecord.ts"
@@ -115,7 +116,6 @@ export class Pods extends Context.Service<
       const records = yield* Records
       const events = yield* Events
       let current: Snapshot = { pods: new Map(), containers: new Map() }
-      const lanes = new Map<string, Semaphore.Semaphore>()
       const changed = new Map<string, Deferred.Deferred<void>>()
 
       const publishPod = (pod: PodRecord) => {
@@ -141,12 +141,8 @@ export class Pods extends Context.Service<
       const tellAll = (kinds: ReadonlyArray<EventKind>, id: string, podId: string) =>
         Effect.forEach(kinds, (kind) => tell(kind, id, podId), { discard: true })
 
-      /** One change of a pod and its containers at a time; a change that has begun is finished. */
-      const lane = (podId: string) => {
-        const existing = lanes.get(podId) ?? Semaphore.makeUnsafe(1)
-        lanes.set(podId, existing)
-        return <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.uninterruptible(existing.withPermit(self))
-      }
+      /** By the pod's id: one change of it and its containers at a time. */
+      const { inLane } = makeLanes()
 
       const pod = (id: string) =>
         Effect.suspend(() => {
@@ -169,7 +165,7 @@ export class Pods extends Context.Service<
       }
 
       const begin = Effect.fn("Pods.begin")(function* (record: PodRecord) {
-        yield* lane(record.id)(
+        yield* inLane(record.id)(
           Effect.gen(function* () {
             yield* refuseTakenName(record, current.pods.values())
             yield* Effect.onError(records.beginPod(record), () => Effect.ignore(records.dropPod(record.id)))
@@ -179,7 +175,7 @@ export class Pods extends Context.Service<
       })
 
       const beginContainer = Effect.fn("Pods.beginContainer")(function* (record: ContainerRecord) {
-        yield* lane(record.podId)(
+        yield* inLane(record.podId)(
           Effect.gen(function* () {
             const owner = yield* pod(record.podId)
             if (owner.state._tag !== "Ready") {
@@ -194,7 +190,7 @@ export class Pods extends Context.Service<
       })
 
       const move = Effect.fn("Pods.move")(function* (id: string, event: Pod.PodEvent, learned?: Partial<PodRecord>) {
-        return yield* lane(id)(
+        return yield* inLane(id)(
           Effect.gen(function* () {
             const before = yield* pod(id)
             const next = Pod.transition(before.state, event)
@@ -221,7 +217,7 @@ export class Pods extends Context.Service<
         learned?: Partial<ContainerRecord>
       ) {
         const { podId } = yield* container(id)
-        return yield* lane(podId)(
+        return yield* inLane(podId)(
           Effect.gen(function* () {
             const before = yield* container(id)
             const next = Container.transition(before.state, event)
@@ -243,7 +239,7 @@ export class Pods extends Context.Service<
       })
 
       const amend = Effect.fn("Pods.amend")(function* (id: string, change: (pod: PodRecord) => PodRecord) {
-        return yield* lane(id)(
+        return yield* inLane(id)(
           Effect.gen(function* () {
             const before = yield* pod(id)
             const after = change(before)
@@ -260,7 +256,7 @@ export class Pods extends Context.Service<
         change: (container: ContainerRecord) => Effect.Effect<ContainerRecord, E>
       ) {
         const { podId } = yield* container(id)
-        return yield* lane(podId)(
+        return yield* inLane(podId)(
           Effect.gen(function* () {
             const before = yield* container(id)
             const after = yield* change(before)
@@ -277,7 +273,7 @@ export class Pods extends Context.Service<
 
       const released = Effect.fn("Pods.released")(function* (ownerId: string, rows: ReadonlyArray<Resource>) {
         const podId = current.containers.get(ownerId)?.podId ?? ownerId
-        yield* lane(podId)(
+        yield* inLane(podId)(
           Effect.suspend(() => {
             // Rows that stay on the disk are given back once more after a restart, which changes nothing.
             const what = `the release of what ${ownerId} held`
@@ -296,7 +292,7 @@ export class Pods extends Context.Service<
 
       const forget = Effect.fn("Pods.forget")(function* (ownerId: string) {
         const podId = current.containers.get(ownerId)?.podId ?? ownerId
-        yield* lane(podId)(
+        yield* inLane(podId)(
           Effect.gen(function* () {
             const owner = current.containers.get(ownerId)
             const owningPod = current.pods.get(ownerId)
@@ -312,7 +308,6 @@ export class Pods extends Context.Service<
               const pods = new Map(current.pods)
               pods.delete(ownerId)
               current = { ...current, pods }
-              lanes.delete(ownerId)
               wake(ownerId)
               if (listed(owningPod)) {
                 yield* events.publish("Deleted", ownerId, () => ({ pod: owningPod, containers: [] }))
