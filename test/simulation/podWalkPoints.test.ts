@@ -1,15 +1,27 @@
-/** The pod's walk with one fault per run, at every point of it in turn: whatever happens, nothing is left behind. */
+/**
+ * Walks of a pod with one fault per run, at every point of them in turn: whatever happens, every answer obeys the
+ * contract and nothing is left behind. Every RPC that is built is a step of one of the walks.
+ */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { formatReport, type FaultKind, type Report } from "../world/exhaust.ts"
+import { builtRpcs, formatRows, rowsOf, type StepName } from "./support/rpcs.ts"
 import { replayCommand, sweep, type SweepOptions } from "./support/sweep.ts"
 
 const timeout = 20 * 60_000
 
-const everyPoint = (title: string, options: SweepOptions & { readonly kinds: ReadonlyArray<FaultKind> }): void => {
+interface Sweep extends SweepOptions {
+  readonly kinds: ReadonlyArray<FaultKind>
+  readonly steps?: ReadonlyArray<StepName>
+}
+
+const reports: Array<{ readonly walk: string; readonly report: Report }> = []
+
+const everyPoint = (title: string, options: Sweep): void => {
   describe(title, () => {
     let report: Report
     beforeAll(async () => {
-      report = await sweep(options)
+      report = await sweep({ maxFailures: 50, ...options })
+      reports.push({ walk: JSON.stringify(options.walk ?? {}), report })
       process.stdout.write(`${title}\n${formatReport(report, replayCommand(options))}\n`)
     }, timeout)
     for (const kind of options.kinds) {
@@ -25,32 +37,76 @@ const everyPoint = (title: string, options: SweepOptions & { readonly kinds: Rea
     }
     it("is done with every point", () => {
       assert.strictEqual(report.runs, report.planned)
+      for (const step of options.steps ?? []) assert.isTrue(report.runsBy.has(step), step)
     })
   })
 }
 
 everyPoint("a pod's walk with a fault at every point", {
-  kinds: ["fail", "interrupt", "cancel", "terminate", "exit", "kill"],
-  maxFailures: 50
+  kinds: ["fail", "interrupt", "cancel", "terminate", "exit", "kill"]
 })
 
-everyPoint("a pod's walk with the daemon's death at every point", {
-  kinds: ["crash"],
-  when: ["before", "after"],
-  maxFailures: 50
-})
+everyPoint("a pod's walk with the daemon's death at every point", { kinds: ["crash"], when: ["before", "after"] })
 
 // After a reboot no pod runs any more: there is nothing to go on with.
-everyPoint("a pod's walk with a loss of power at every point", {
-  kinds: ["power"],
-  after: "cleanup",
-  maxFailures: 50
-})
+everyPoint("a pod's walk with a loss of power at every point", { kinds: ["power"], after: "cleanup" })
 
 // The steps in which the namespace, its layers and its volumes are taken; they go as all others do.
 everyPoint("a pod's walk in a user namespace with a fault at every point of its start", {
   kinds: ["fail", "interrupt", "crash"],
   walk: { userNamespace: true },
-  steps: ["RunPodSandbox", "CreateContainer", "StopPodSandbox"],
-  maxFailures: 50
+  steps: ["RunPodSandbox", "CreateContainer", "StopPodSandbox"]
+})
+
+/** By clients of the streaming server, then in the pod alone. With runc only a terminal is another matter. */
+const streams: Readonly<Record<"crun" | "runc", ReadonlyArray<StepName>>> = {
+  crun: [
+    "Exec",
+    "Exec: left by its client",
+    "Exec: in the pod",
+    "Exec: on a terminal",
+    "Exec: abandoned",
+    "Attach",
+    "Attach: in the pod",
+    "PortForward",
+    "PortForward: in the pod"
+  ],
+  runc: ["Exec: on a terminal"]
+}
+
+for (const handler of ["crun", "runc"] as const) {
+  const options = { steps: streams[handler], walk: { handler, streams: true } }
+  everyPoint(`streams of a container of ${handler} with a fault at every point`, {
+    ...options,
+    kinds: ["fail", "interrupt", "cancel", "terminate", "crash"]
+  })
+  everyPoint(`streams of a container of ${handler} with a loss of power at every point`, {
+    ...options,
+    kinds: ["power"],
+    after: "cleanup"
+  })
+}
+
+describe("every RPC that is built", () => {
+  it("has points of its own, which are counted", () => {
+    const rows = rowsOf(reports)
+    process.stdout.write(`every RPC, in all walks\n${formatRows(rows)}\n`)
+    const itself = ["Start", "background", "programs"]
+    assert.sameMembers(
+      [...rows.keys()].filter((row) => !itself.includes(row)),
+      [...builtRpcs]
+    )
+  })
+
+  it("is met by every fault that it can meet", () => {
+    const rows = rowsOf(reports)
+    for (const rpc of builtRpcs) {
+      const { points, runs } = rows.get(rpc) ?? { points: { request: 0, seam: 0 }, runs: new Map<FaultKind, number>() }
+      assert.isAbove(points.request, 0, rpc)
+      const ofCalls: ReadonlyArray<FaultKind> = points.seam > 0 ? ["fail", "interrupt"] : []
+      for (const kind of ["cancel", "terminate", "crash", "power", ...ofCalls] as const) {
+        assert.isAbove(runs.get(kind) ?? 0, points.request, `${rpc}: ${kind}`)
+      }
+    }
+  })
 })

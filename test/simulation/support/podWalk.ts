@@ -104,6 +104,7 @@ const greeting = (worldOf: WorldOf): ReadonlyArray<Step> => [
   { name: "ListMetricDescriptors", run: usage.listMetricDescriptors }
 ]
 
+/** By then the daemon has looked at its store by itself. */
 const imageReads = (kubelet: Kubelet): ReadonlyArray<Step> => [
   { name: "ImageStatus", run: node.imageStatus(kubelet) },
   { name: "ListImages", run: node.listImages(kubelet) },
@@ -154,7 +155,6 @@ export const podWalk =
     const steps: ReadonlyArray<Step> = [
       ...(withReads ? greeting(worldOf) : []),
       { name: "PullImage", run: outcomes.pullImage(kubelet) },
-      ...(withReads ? imageReads(kubelet) : []),
       { name: "RunPodSandbox", run: outcomes.runPod(kubelet), retry: kubelet.reachPod },
       { name: "CreateContainer", run: outcomes.createContainer(kubelet), retry: kubelet.reachContainer },
       { name: "StartContainer", run: outcomes.startContainer(kubelet), retry: kubelet.reachRunning },
@@ -162,7 +162,7 @@ export const podWalk =
       { name: "UpdatePodSandboxResources", run: kubelet.resizePod },
       step("ExecSync", outcomes.execSync(kubelet, worldOf)),
       step("ReopenContainerLog", outcomes.reopenLog(kubelet, worldOf)),
-      ...(withReads ? podReads(kubelet, worldOf) : []),
+      ...(withReads ? [...podReads(kubelet, worldOf), ...imageReads(kubelet)] : []),
       ...(withStreams ? streamSteps(kubelet) : []),
       { name: "StopContainer", run: outcomes.stopContainer(kubelet, worldOf) },
       { name: "RemoveContainer", run: outcomes.removeContainer(kubelet) },
