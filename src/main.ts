@@ -10,6 +10,7 @@ import { loggingLayer } from "./cri/logging.ts"
 import { daemon } from "./daemon.ts"
 import { Files } from "./linux/Files.ts"
 import { openLogFile } from "./linux/logFile.ts"
+import { messageOf } from "./linux/messageOf.ts"
 import { returnMemory } from "./linux/restingMemory.ts"
 import { readStandardInput, writeStandardError, writeStandardOutput } from "./linux/standardStreams.ts"
 import { runUnpackWorker } from "./linux/unpack/worker.ts"
@@ -56,7 +57,9 @@ const serve = Effect.fnUntraced(function* (command: Extract<Command, { readonly 
       if (Exit.isSuccess(exit)) return Effect.void
       return Cause.hasInterruptsOnly(exit.cause)
         ? Effect.logInfo("stopped; containers run on")
-        : Effect.logFatal("cannot go on", exit.cause)
+        : Cause.hasDies(exit.cause)
+          ? Effect.logFatal("cannot go on", exit.cause)
+          : Effect.logFatal(`cannot go on: ${messageOf(Cause.squash(exit.cause))}`)
     }),
     Effect.provide(loggingLayer({ level, format: command.logFormat, filter, write }))
   )

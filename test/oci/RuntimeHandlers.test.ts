@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { Processes } from "../../src/linux/Processes.ts"
 import { HostFacts } from "../../src/oci/HostFacts.ts"
 import {
   compareVersions,
@@ -205,6 +207,61 @@ describe("RuntimeHandlers", () => {
       assert.deepStrictEqual(yield* monitorOf({ ...tables, conmon: "/all", conmon_env: ["ALL=1"] }), ["/all", "ALL=1"])
     })
   })
+
+  const alone = (host: Parameters<typeof fakeLinux>[0], seccomp_profile = "") =>
+    RuntimeHandlers.layer({
+      ...unmonitored,
+      default_runtime: "crun",
+      runtimes: { crun: { ...entry, seccomp_profile } }
+    }).pipe(Layer.provide(Layer.succeed(HostFacts, facts)), Layer.provide(fakeLinux(host).layer))
+  const refusal = (layer: Layer.Layer<RuntimeHandlers, { readonly message: string }>) =>
+    Effect.map(Effect.flip(Effect.scoped(Layer.build(layer))), ({ message }) => message)
+
+  it.effect("a program that fails is refused with its own words", () =>
+    Effect.gen(function* () {
+      const run = () => ({ code: 127, error: "error while loading shared libraries: libyajl.so.2\nmore\n" })
+      assert.strictEqual(
+        yield* refusal(alone({ files: { "/usr/bin/crun": program }, run })),
+        "runtime handler crun: /usr/bin/crun --version ended with exit code 127: error while loading shared libraries: libyajl.so.2"
+      )
+    })
+  )
+
+  it.effect("a program that hangs holds up the start for ten seconds and no more", () =>
+    Effect.gen(function* () {
+      const files = fakeLinux({ files: { "/usr/bin/crun": program } }).layer
+      const layer = RuntimeHandlers.layer({ ...unmonitored, default_runtime: "crun", runtimes: { crun: entry } }).pipe(
+        Layer.provide(Layer.succeed(HostFacts, facts)),
+        Layer.provide(Layer.mock(Processes, { run: () => Effect.never })),
+        Layer.provide(files)
+      )
+      const refused = yield* Effect.forkChild(refusal(layer), { startImmediately: true })
+      yield* TestClock.adjust("9 seconds")
+      assert.isUndefined(refused.pollUnsafe())
+      yield* TestClock.adjust("1 seconds")
+      assert.match(yield* Fiber.join(refused), /\/usr\/bin\/crun --version has not answered in 10 seconds$/)
+    })
+  )
+
+  it.effect("a seccomp_profile that is none is found at the start", () =>
+    Effect.gen(function* () {
+      const run = () => ({ text: "crun version 1.8.1\n" })
+      const files = {
+        "/usr/bin/crun": program,
+        "/etc/good.json": '{"defaultAction":"SCMP_ACT_ALLOW"}',
+        "/etc/bad.json": "{"
+      }
+      assert.match(
+        yield* refusal(alone({ files, run }, "/etc/none.json")),
+        /seccomp_profile \/etc\/none\.json cannot be read: ENOENT$/
+      )
+      assert.match(
+        yield* refusal(alone({ files, run }, "/etc/bad.json")),
+        /seccomp_profile: \/etc\/bad\.json is not a seccomp profile/
+      )
+      yield* Effect.scoped(Layer.build(alone({ files, run }, "/etc/good.json")))
+    })
+  )
 
   it.effect("platform_runtime_paths have programs of their own, of which each is probed", () => {
     const { handlers } = load({

@@ -4,7 +4,7 @@ import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from 
 import { Files } from "../../linux/Files.ts"
 import type { HostFactsShape } from "../HostFacts.ts"
 import { SpecHostError } from "../OciError.ts"
-import { parseProfile } from "../seccomp/profileFile.ts"
+import { largestProfile, parseProfile } from "../seccomp/profileFile.ts"
 import { runtimeDefault } from "../seccomp/runtimeDefault.ts"
 import { selectProfile } from "../seccomp/selectProfile.ts"
 import { type Fault, invalid, orFail, unsupported } from "../spec/fault.ts"
@@ -26,9 +26,6 @@ export interface SecurityInput {
   /** The AppArmor profile that RuntimeDefault stands for. */
   readonly defaultApparmor: string
 }
-
-/** Bytes; the largest known profiles have some 30 KiB. */
-const largestProfile = 1024 * 1024
 
 export const resolveSeccomp = Effect.fnUntraced(function* (input: SecurityInput) {
   const files = yield* Files

@@ -1,10 +1,11 @@
 /** From a table of [crio.runtime.runtimes.*] to the handler that this host can use, or the reason why it cannot. */
 import { Effect, Result } from "effect"
-import type { Files } from "../../linux/Files.ts"
+import { Files } from "../../linux/Files.ts"
 import type { Processes } from "../../linux/Processes.ts"
 import { HostFacts, type HostFactsShape } from "../HostFacts.ts"
 import { RuntimeHandlerInvalid } from "../OciError.ts"
 import type { RuntimeEntry, RuntimeFeatures, RuntimeHandler, RuntimeProgram, RuntimeTable } from "../RuntimeHandlers.ts"
+import { largestProfile, parseProfile } from "../seccomp/profileFile.ts"
 import { openAdvisories, probeRuntime, untestedBecause } from "./runtimeProbe.ts"
 import { findProgram } from "./searchPath.ts"
 
@@ -52,8 +53,9 @@ export const monitorCgroupOf = (
 const program = Effect.fnUntraced(function* (subject: string, wanted: string, remedy: string) {
   const path = yield* findProgram(wanted)
   if (path === undefined) return Result.fail(`${wanted} is not an executable file; ${remedy}`)
-  const probe = yield* probeRuntime(path)
-  if (probe === undefined) return Result.fail(`${path} --version does not answer as an OCI runtime does`)
+  const probed = yield* probeRuntime(path)
+  if (Result.isFailure(probed)) return Result.fail(probed.failure)
+  const probe = probed.success
   const untested = untestedBecause(probe.kind, probe.version)
   if (untested !== undefined) yield* Effect.logWarning(`${subject}: ${path} ${probe.version} ${untested}`)
   const advisories = openAdvisories(probe.kind, probe.version)
@@ -62,12 +64,16 @@ const program = Effect.fnUntraced(function* (subject: string, wanted: string, re
       `${subject}: ${path} ${probe.version} is open to ${advisories.join("; ")} unless your distribution has patched it`
     )
   }
-  const found: RuntimeProgram = {
-    kind: probe.kind,
-    path,
-    version: probe.version,
-    features: withKernel(probe.features, yield* HostFacts)
-  }
+  const features = withKernel(probe.features, yield* HostFacts)
+  const found: RuntimeProgram = { kind: probe.kind, path, version: probe.version, features }
+  const can = [
+    ...(features.userNamespaces ? ["user namespaces"] : []),
+    ...(features.recursiveReadOnlyMounts ? ["recursive read-only mounts"] : [])
+  ]
+  const source = probe.stated ? "features" : "version"
+  yield* Effect.logInfo(
+    `${subject}: ${path} ${probe.version}, by its ${source} with ${can.length === 0 ? "no optional feature" : can.join(" and ")}`
+  )
   return Result.succeed(found)
 })
 
@@ -81,6 +87,16 @@ const platformProgram = Effect.fnUntraced(function* (
   if (Result.isSuccess(found)) return [platform, found.success]
   yield* Effect.logWarning(`${subject}: ${found.failure}; containers of images for ${platform} are refused`)
   return [platform, found.failure]
+})
+
+/** Why it cannot be what RuntimeDefault stands for; undefined when it can. A container reads it anew. */
+const seccompFault = Effect.fnUntraced(function* (path: string) {
+  if (path === "") return undefined
+  const { architecture, kernel } = yield* HostFacts
+  const text = yield* Effect.result((yield* Files).readText(path, { maxBytes: largestProfile }))
+  if (Result.isFailure(text)) return `seccomp_profile ${path} cannot be read: ${text.failure.code}`
+  const parsed = parseProfile("seccomp_profile", path, text.success, { capabilities: new Set(), architecture, kernel })
+  return Result.isFailure(parsed) ? `seccomp_profile: ${parsed.failure.reason}` : undefined
 })
 
 export const resolveHandler = Effect.fnUntraced(function* (
@@ -101,6 +117,8 @@ export const resolveHandler = Effect.fnUntraced(function* (
   const monitorCgroup = monitorCgroupOf(table, options)
   if (Result.isFailure(monitorCgroup)) return yield* refuse(monitorCgroup.failure)
 
+  const seccomp = yield* seccompFault(options.seccomp_profile)
+  if (seccomp !== undefined) return yield* refuse(seccomp)
   if (table.cgroup_manager === "systemd" && monitorCgroup.success !== defaultSlice) {
     yield* Effect.logWarning(
       `runtime handler ${name}: monitor_cgroup ${monitorCgroup.success} has no effect with cgroup_manager systemd; conmon stays in the daemon's cgroup`

@@ -10,6 +10,8 @@ export interface Probe {
   readonly version: string
   /** What the binary supports, whatever the kernel does. */
   readonly features: RuntimeFeatures
+  /** By its own word; else by a table of versions. */
+  readonly stated: boolean
 }
 
 /** runtime-spec features.md, the part that decides. */
@@ -120,22 +122,39 @@ export const openAdvisories = (kind: RuntimeKind, version: string): ReadonlyArra
     .filter((advisory) => advisory.kind === kind && !isFixed(version, advisory.fixed))
     .map(({ id, fixed }) => `${id} (fixed in ${fixed.join(" and ")})`)
 
+/** They answer in milliseconds; one that hangs must not keep the node from its pods. */
+const answerLimit = "10 seconds"
+
+const firstLine = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8").trim().split("\n", 1)[0] ?? ""
+
+/** What it prints, or what happened instead. */
 const run = Effect.fnUntraced(
   function* (path: string, argument: string) {
     const processes = yield* Processes
-    const { code, stdout } = yield* processes.run({ path, args: [argument], env: { PATH: systemPath } })
-    return code === 0 ? Buffer.from(stdout).toString("utf8") : undefined
+    const { code, signal, stdout, stderr } = yield* processes.run({ path, args: [argument], env: { PATH: systemPath } })
+    if (code === 0) return Result.succeed(Buffer.from(stdout).toString("utf8"))
+    const said = firstLine(stderr)
+    const end = code === null ? `signal ${signal}` : `exit code ${code}`
+    return Result.fail(`${path} ${argument} ended with ${end}${said === "" ? "" : `: ${said}`}`)
   },
-  Effect.orElseSucceed(() => undefined)
+  (running, path, argument) =>
+    Effect.timeoutOrElse(running, {
+      duration: answerLimit,
+      orElse: () => Effect.succeed(Result.fail(`${path} ${argument} has not answered in ${answerLimit}`))
+    }),
+  Effect.catch(({ message }) => Effect.succeed(Result.fail(message)))
 )
 
-/** undefined when the program does not answer `--version` as OCI runtimes do. */
-export const probeRuntime = Effect.fnUntraced(function* (path: string) {
+/** Or why it is none that can be used. */
+export const probeRuntime = Effect.fnUntraced(function* (
+  path: string
+): Effect.fn.Return<Result.Result<Probe, string>, never, Processes> {
   const [version, answered] = yield* Effect.all([run(path, "--version"), run(path, "features")], { concurrency: 2 })
-  const identity = parseVersion(version ?? "")
-  if (identity === undefined) return undefined
+  if (Result.isFailure(version)) return Result.fail(version.failure)
+  const identity = parseVersion(version.success)
+  if (identity === undefined) return Result.fail(`${path} --version does not answer as an OCI runtime does`)
   const known = featuresByVersion(identity.kind, identity.version)
-  const stated = answered === undefined ? undefined : parseFeatures(answered)
+  const stated = Result.isFailure(answered) ? undefined : parseFeatures(answered.success)
   const features = { ...known, ...stated, userNamespaces: stated?.userNamespaces ?? known.userNamespaces }
-  return { ...identity, features } satisfies Probe
+  return Result.succeed({ ...identity, features, stated: stated !== undefined })
 })

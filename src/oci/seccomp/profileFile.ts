@@ -70,6 +70,9 @@ const decode = (text: string): Result.Result<typeof Profile.Type, Error> =>
     decodeProfile(json)
   )
 
+/** Bytes; the largest known profiles have some 30 KiB. */
+export const largestProfile = 1024 * 1024
+
 export interface ProfileContext {
   readonly capabilities: ReadonlySet<string>
   readonly architecture: Architecture

@@ -19,6 +19,9 @@ let pods = 0
 
 /** The runtime, which shows what it was to execute. */
 const watching = `${directory}/watching-runtime`
+const broken = `${directory}/broken-runtime`
+/** crun as it was before it had `features`. */
+const aged = `${directory}/aged-runtime`
 const noMkdir = `${directory}/no-mkdir.json`
 
 const configuration = `[crio.runtime.runtimes.special]
@@ -42,6 +45,19 @@ inherit_default_runtime = true
 monitor_cgroup = ""
 [crio.runtime.runtimes.absent]
 runtime_path = "${directory}/none"
+[crio.runtime.runtimes.broken]
+runtime_path = "${broken}"
+[crio.runtime.runtimes.unconfined]
+inherit_default_runtime = true
+monitor_cgroup = ""
+seccomp_profile = "${directory}/none.json"
+[crio.runtime.runtimes.sliced]
+inherit_default_runtime = true
+monitor_cgroup = "machine.slice"
+[crio.runtime.runtimes.aged]
+runtime_path = "${aged}"
+runtime_root = "${directory}/aged"
+monitor_cgroup = ""
 [crio.runtime.runtimes.kata]
 runtime_type = "vm"
 runtime_path = "${program}"
@@ -52,7 +68,12 @@ beforeAll(async () => {
     watching,
     `#!/bin/sh\ncase "$*" in *" exec --process "*) cat /proc/self/fd/3 >${directory}/executed;; esac\nexec ${program} "$@"\n`
   )
-  chmodSync(watching, 0o755)
+  writeFileSync(broken, "#!/bin/sh\necho 'libyajl.so.2: cannot open shared object file' >&2\nexit 127\n")
+  writeFileSync(
+    aged,
+    `#!/bin/sh\ncase "$1" in\n--version) echo crun version 1.4.5;;\nfeatures) exit 1;;\n*) exec ${program} "$@";;\nesac\n`
+  )
+  for (const script of [watching, broken, aged]) chmodSync(script, 0o755)
   writeFileSync(
     noMkdir,
     JSON.stringify({
@@ -249,14 +270,39 @@ describe("options of a runtime handler", () => {
 describe("handlers that cannot be used", () => {
   it("are left out with a warning that says why; a pod that names one is refused with those that there are", async () => {
     const { runtimeHandlers } = await daemon.client.status({})
-    expect(runtimeHandlers.map(({ name }) => name).sort()).toEqual(["", "crun", "heir", "runc", "special", "watched"])
+    expect(runtimeHandlers.map(({ name }) => name).sort()).toEqual([
+      "",
+      "aged",
+      "crun",
+      "heir",
+      "runc",
+      "special",
+      "watched"
+    ])
     const log = readFileSync(`${directory}/cricket.log`, "utf8")
     expect(log).toMatch(/runtime handler absent: \S+\/none is not an executable file.* it is left out/)
     expect(log).toMatch(/runtime handler kata: runtime_type vm is not built.* it is left out/)
-    for (const name of ["absent", "kata", "unheard-of"]) {
+    expect(log).toMatch(
+      /runtime handler broken: \S+ --version ended with exit code 127: libyajl\.so\.2: cannot open .* it is left out/
+    )
+    expect(log).toMatch(
+      /runtime handler unconfined: seccomp_profile \S+\/none\.json cannot be read: ENOENT; it is left/
+    )
+    expect(log).toMatch(
+      /runtime handler sliced: monitor_cgroup machine\.slice is a slice of systemd, but .* it is left out/
+    )
+    for (const name of ["absent", "broken", "kata", "sliced", "unconfined", "unheard-of"]) {
       expect(await refusal(runPod(name))).toMatch(
         new RegExp(`^INVALID_ARGUMENT .*no runtime handler "${name}"; configured and usable: crun, .*special`)
       )
     }
   })
+
+  it("each that can be used is told with its version and what it can, one that is old with a warning", async () => {
+    const log = readFileSync(`${directory}/cricket.log`, "utf8")
+    expect(log).toMatch(/level=info msg="runtime handler crun: \S+\/crun [\d.]+, by its (features|version) with /)
+    expect(log).toMatch(/level=warning msg="runtime handler aged: \S+ 1\.4\.5 is older than 1\.8, the oldest crun/)
+    expect(log).toMatch(/level=info msg="runtime handler aged: \S+ 1\.4\.5, by its version with user namespaces and/)
+    expect(await run(await start("aged"), "echo ran")).toBe("ran")
+  }, 30_000)
 })
