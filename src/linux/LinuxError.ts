@@ -19,3 +19,6 @@ export class LinuxError extends Schema.TaggedError<LinuxError>()("LinuxError", {
 /** True for errors that say "the thing is not there": releasing it is then already done. */
 export const isGone = (error: LinuxError): boolean =>
   error.code === "ENOENT" || error.code === "ENOTDIR" || error.code === "ESRCH"
+
+/** The same of umount2(2), which says EINVAL where nothing is mounted (any more). */
+export const isUnmounted = (error: LinuxError): boolean => isGone(error) || error.code === "EINVAL"

@@ -6,7 +6,7 @@ import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, FiberMap, Layer }
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Cni } from "../cni/Cni.ts"
 import { Files } from "../linux/Files.ts"
-import { isGone } from "../linux/LinuxError.ts"
+import { isUnmounted } from "../linux/LinuxError.ts"
 import { Mounts } from "../linux/Mounts.ts"
 import { Namespaces } from "../linux/Namespaces.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
@@ -66,13 +66,7 @@ export class Releases extends Context.Service<
           case "Network":
             return cni.del(resource.attachment)
           case "Mount":
-            return mounts.unmount(resource.path, { detach: true }).pipe(
-              // EINVAL: not a mount point (any more).
-              Effect.catchIf(
-                (error) => isGone(error) || error.code === "EINVAL",
-                () => Effect.void
-              )
-            )
+            return mounts.unmount(resource.path, { detach: true }).pipe(Effect.catchIf(isUnmounted, () => Effect.void))
           case "Directory":
             return files.removeTree(resource.path)
           case "Cgroup":

@@ -2,7 +2,7 @@
 import { Effect, Option, Random } from "effect"
 import { posix } from "node:path"
 import type { Files } from "../../linux/Files.ts"
-import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
+import { isGone, isUnmounted, type LinuxError } from "../../linux/LinuxError.ts"
 import type { Mounts } from "../../linux/Mounts.ts"
 import { ioError, type StoreIo } from "../StoreError.ts"
 import { layerDirectory, MARKER, type StorePaths, tarSplitPath } from "./paths.ts"
@@ -88,13 +88,10 @@ export const makeLayerDirectories = (dependencies: {
     const directory = layerDirectory(paths, id)
     for (const link of yield* linksOf(id)) yield* unlessGone(files.removeFile(link))
     yield* unlessGone(files.removeFile(tarSplitPath(paths, id)))
-    // A mount left in it would make its removal fail for ever. EINVAL: nothing is mounted there.
-    yield* mounts.unmount(posix.join(directory, "merged"), { detach: true }).pipe(
-      Effect.catchIf(
-        (error) => isGone(error) || error.code === "EINVAL",
-        () => Effect.void
-      )
-    )
+    // A mount left in it would make its removal fail for ever.
+    yield* mounts
+      .unmount(posix.join(directory, "merged"), { detach: true })
+      .pipe(Effect.catchIf(isUnmounted, () => Effect.void))
     const place = yield* stagingPath
     yield* unlessGone(Effect.andThen(files.rename(directory, place), trash.add(place)))
   })

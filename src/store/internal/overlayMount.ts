@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { posix } from "node:path"
 import { isTemporaryName } from "../../linux/atomicWrite.ts"
 import { Files } from "../../linux/Files.ts"
-import { isGone } from "../../linux/LinuxError.ts"
+import { isUnmounted } from "../../linux/LinuxError.ts"
 import { Mounts, type OverlayRequest } from "../../linux/Mounts.ts"
 import { ioError, LayersNotMappable, type StoreError, TooManyLayers } from "../StoreError.ts"
 import { makeStoreLock } from "./lockfile.ts"
@@ -61,10 +61,7 @@ export const makeOverlayMounts = Effect.fnUntraced(function* (root: StoreRoot["S
 
   const unmountIfMounted = (target: string) =>
     mounts.unmount(target, { detach: true }).pipe(
-      Effect.catchIf(
-        (error) => isGone(error) || error.code === "EINVAL",
-        () => Effect.void
-      ),
+      Effect.catchIf(isUnmounted, () => Effect.void),
       Effect.mapError(ioError("unmount", target))
     )
 
