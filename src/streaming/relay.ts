@@ -57,9 +57,10 @@ export const relayInput = Effect.fnUntraced(function* (
 
 /**
  * Everything that the process writes, until it writes no more. It waits for a client that is slow, but for nobody once
- * the client is gone: what it writes then is dropped.
+ * the client is gone: what it writes then is dropped. Fails when a stream cannot be read to its end, after the other has
+ * ended: the client must not take what it has for all.
  */
-export const relayOutput = (session: Session, process: ProcessStreams): Effect.Effect<void> => {
+export const relayOutput = (session: Session, process: ProcessStreams): Effect.Effect<void, LinuxError> => {
   const relay = (channel: OutputChannel, output: Stream.Stream<Uint8Array, LinuxError>) => {
     let lost = false
     const lose = () =>
@@ -68,11 +69,11 @@ export const relayOutput = (session: Session, process: ProcessStreams): Effect.E
       })
     return output.pipe(
       Stream.runForEach((data) => (lost ? Effect.void : Effect.catch(session.write(channel, data), lose))),
-      Effect.catch(({ message }) => Effect.logWarning(`the rest of ${channel} is lost: ${message}`))
+      Effect.tapError(({ message }) => Effect.logWarning(`the rest of ${channel} is lost: ${message}`)),
+      Effect.exit
     )
   }
   return Effect.all([relay("stdout", process.stdout), relay("stderr", process.stderr)], {
-    concurrency: "unbounded",
-    discard: true
-  })
+    concurrency: "unbounded"
+  }).pipe(Effect.flatMap(([stdout, stderr]) => Effect.andThen(stdout, stderr)))
 }
