@@ -80,13 +80,13 @@ const withContainer =
   (name: StepName, run: Step["run"]): Step => ({ name, run, retry: Effect.andThen(kubelet.reachRunning, run) })
 
 /** Requests and streams of clients, and the same streams without a streaming server before them. */
-const streamSteps = (kubelet: Kubelet): ReadonlyArray<Step> => {
+const streamSteps = (kubelet: Kubelet, worldOf: WorldOf): ReadonlyArray<Step> => {
   const step = withContainer(kubelet)
   return [
-    step("Exec", clients.exec(kubelet)),
+    step("Exec", clients.exec(kubelet, worldOf)),
     step("Exec: left by its client", clients.execThatIsLeft(kubelet)),
     step("Exec: in the pod", streams.exec(kubelet)),
-    step("Exec: on a terminal", streams.execOnTerminal(kubelet)),
+    step("Exec: on a terminal", streams.execOnTerminal(kubelet, worldOf)),
     step("Exec: abandoned", streams.abandon(kubelet)),
     step("Attach", clients.attach(kubelet)),
     step("Attach: in the pod", streams.attach(kubelet)),
@@ -163,7 +163,7 @@ export const podWalk =
       step("ExecSync", outcomes.execSync(kubelet, worldOf)),
       step("ReopenContainerLog", outcomes.reopenLog(kubelet, worldOf)),
       ...(withReads ? [...podReads(kubelet, worldOf), ...imageReads(kubelet)] : []),
-      ...(withStreams ? streamSteps(kubelet) : []),
+      ...(withStreams ? streamSteps(kubelet, worldOf) : []),
       { name: "StopContainer", run: outcomes.stopContainer(kubelet, worldOf) },
       { name: "RemoveContainer", run: outcomes.removeContainer(kubelet) },
       { name: "StopPodSandbox", run: outcomes.stopPod(kubelet) },
