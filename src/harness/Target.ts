@@ -95,6 +95,28 @@ const optionalRpcs = (
   ]
 }
 
+const firstAnswerMs = 5000
+
+/** One that runs already: that it is not there, is no runtime, or is not ready is said at once. */
+const checkRunning = Effect.fnUntraced(function* (cri: Cri, { name, endpoint }: Profile) {
+  const failed = (reason: string) => new TargetError({ target: name, action: `ask ${endpoint}`, reason })
+  const isThere = (code: string) =>
+    code === "UNIMPLEMENTED" ? "it is no CRI v1 runtime" : "is the runtime running, and is this its socket?"
+  yield* cri
+    .call("version", message(VersionRequest), { deadlineMs: firstAnswerMs })
+    .pipe(Effect.mapError((failure) => failed(`${failure.message} (${isThere(failure.code)})`)))
+  const { status } = yield* cri
+    .call("status", message(StatusRequest), { deadlineMs: firstAnswerMs })
+    .pipe(Effect.mapError((failure) => failed(failure.message)))
+  const conditions = status?.conditions ?? []
+  const missing = ["RuntimeReady", "NetworkReady"].filter(
+    (wanted) => !conditions.some(({ type, status }) => type === wanted && status)
+  )
+  if (missing.length === 0) return
+  const said = conditions.filter(({ status }) => !status).map(({ type, message }) => `${type}: ${message}`)
+  return yield* failed(`it is not ready: ${said.length === 0 ? `no ${missing.join(", no ")}` : said.join("; ")}`)
+})
+
 const missingRpcs = Effect.fnUntraced(function* (cri: Cri) {
   const missing = new Set<string>()
   for (const [name, ask] of optionalRpcs(cri)) {
@@ -197,7 +219,7 @@ export const openTarget = Effect.fn("openTarget")(function* (
 
   const start = Effect.gen(function* () {
     const { start: argv } = profile
-    if (argv === undefined) return
+    if (argv === undefined) return yield* checkRunning(cri, profile)
     const child = yield* spawn(argv, log)
     let ended = false
     yield* child.exit.pipe(

@@ -28,9 +28,10 @@ Flags of run, and of diff:
   --repeat N        runs of each of these, for what needs luck to fail; default 1
   --json            print the report as JSON
 
-Flags of replay: --profile, --endpoint, --repeat N (default 1), --original (before it was made smaller), --out DIR
+Flags of replay: --profile (default: where it was found, or cricket), --endpoint, --repeat N (default 1), --original (before it was made smaller), --out DIR
 
-The exit code is 0 when no rule is violated, 1 when one is, 2 when nothing can be said.
+The exit code is 0 when no rule is violated, 1 when one is, 2 when nothing can be said: flags or files that are not
+understood, a socket where no runtime answers.
 `
 
 export interface RunArguments {
@@ -56,7 +57,8 @@ export type HarnessCommand =
   | {
       readonly _tag: "Replay"
       readonly file: string
-      readonly profile: string
+      /** That of the scenario unless given. */
+      readonly profile: string | undefined
       readonly endpoint: string | undefined
       readonly repeat: number
       readonly original: boolean
@@ -165,6 +167,10 @@ export const parseHarnessArguments = (argv: ReadonlyArray<string>): Result.Resul
     json: values.has("json"),
     keepsDaemon: values.has("keep-daemon")
   }
+  const { endpoint } = runArguments
+  if (endpoint !== undefined && !/^(unix:\/\/)?\//.test(endpoint)) {
+    problems.push(`--endpoint is ${JSON.stringify(endpoint)}; expected unix:// and an absolute path`)
+  }
   const against = values.get("against")
   if (command === "diff" && against === undefined) problems.push("diff needs --against")
   if (problems.length > 0) return Result.fail(new InvalidInput({ source: "cricket harness", problems }))
@@ -174,12 +180,12 @@ export const parseHarnessArguments = (argv: ReadonlyArray<string>): Result.Resul
     case "diff":
       return Result.succeed({ _tag: "Diff", against: against ?? "", ...runArguments })
     case "replay": {
-      const { profile, endpoint, repeat } = runArguments
+      const { endpoint, repeat } = runArguments
       const original = values.has("original")
       return Result.succeed({
         _tag: "Replay",
         file: rest[0] ?? "",
-        profile,
+        profile: values.get("profile"),
         endpoint,
         repeat,
         original,

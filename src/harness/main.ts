@@ -25,15 +25,24 @@ export interface HarnessProgram {
   readonly signal: AbortSignal
 }
 
-const readJson = Effect.fnUntraced(function* (path: string) {
-  const files = yield* Files
-  const text = yield* files
+const whyUnread: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a directory",
+  EACCES: "it may not be read"
+}
+
+const readText = Effect.fnUntraced(function* (path: string, otherwise = "") {
+  return yield* (yield* Files)
     .readText(path)
     .pipe(
       Effect.mapError(
-        ({ code }) => new InvalidInput({ source: path, problems: [code === "ENOENT" ? "there is no such file" : code] })
+        ({ code }) => new InvalidInput({ source: path, problems: [`${whyUnread[code] ?? code}${otherwise}`] })
       )
     )
+})
+
+const readJson = Effect.fnUntraced(function* (path: string, otherwise: string) {
+  const text = yield* readText(path, otherwise)
   return yield* Effect.try({
     try: (): unknown => JSON.parse(text),
     catch: (cause) => new InvalidInput({ source: path, problems: [`no JSON: ${String(cause)}`] })
@@ -41,22 +50,26 @@ const readJson = Effect.fnUntraced(function* (path: string) {
 })
 
 const loadProfile = Effect.fnUntraced(function* (name: string, endpoint?: string) {
-  const json = name in builtInProfiles ? { extends: name } : yield* readJson(name)
+  const isBuiltIn = Object.hasOwn(builtInProfiles, name)
+  const otherwise = `, and no profile of that name: there are ${Object.keys(builtInProfiles).join(", ")}`
+  const json = isBuiltIn ? { extends: name } : yield* readJson(name, otherwise)
   const profile = yield* Effect.fromResult(decodeProfile(name, json))
   return endpoint === undefined ? profile : { ...profile, endpoint }
 })
 
 const loadScenario = Effect.fnUntraced(function* (path: string) {
-  const text = yield* (yield* Files).readText(path)
-  return yield* Effect.fromResult(decodeScenario(path, text))
+  return yield* Effect.fromResult(decodeScenario(path, yield* readText(path)))
 })
 
 /** A file, or the .json files of a directory. */
 const loadScenarios = Effect.fnUntraced(function* (path: string | undefined) {
   if (path === undefined) return []
   const files = yield* Files
-  const { kind } = yield* files.stat(path)
-  if (kind !== "directory") return [yield* loadScenario(path)]
+  const isDirectory = yield* files.stat(path).pipe(
+    Effect.map(({ kind }) => kind === "directory"),
+    Effect.orElseSucceed(() => false)
+  )
+  if (!isDirectory) return [yield* loadScenario(path)]
   const names = (yield* files.readDirectory(path)).filter((name) => name.endsWith(".json"))
   return yield* Effect.forEach(names, (name) => loadScenario(`${path}/${name}`))
 })
@@ -77,14 +90,25 @@ const workDirectory = Effect.acquireRelease(
 const seedOf = ({ seed }: RunArguments) =>
   seed === undefined ? Effect.map(Clock.currentTimeMillis, (now) => now % 1_000_000) : Effect.succeed(seed)
 
+const checkOnly = Effect.fnUntraced(function* (only: ReadonlyArray<string>) {
+  const groups = new Set(allOperations.map(({ group }): string => group))
+  const unknown = only.filter((word) => !groups.has(word) && !allOperations.some(({ name }) => name === word))
+  if (unknown.length === 0) return
+  const problems = unknown.map((word) => `there is no group and no operation ${JSON.stringify(word)}`)
+  const there = `groups are ${[...groups].join(", ")}; operations ${allOperations.map(({ name }) => name).join(", ")}`
+  return yield* new InvalidInput({ source: "--only", problems: [...problems, there] })
+})
+
 const runCommand = Effect.fnUntraced(function* (command: RunArguments, environment: Readonly<Record<string, string>>) {
   const profile: Profile = yield* loadProfile(command.profile, command.endpoint)
+  yield* checkOnly(command.only)
   const first: ReadonlyArray<ScenarioFile> = yield* loadScenarios(command.first)
   const seed = yield* seedOf(command)
   const directory = yield* workDirectory
   yield* (yield* Files).makeDirectory(command.out, { recursive: true })
   const report = yield* run({
     profile,
+    profileSource: command.profile,
     operations: allOperations,
     only: command.only,
     seed,
@@ -108,8 +132,10 @@ const replayCommand = Effect.fnUntraced(function* (
   command: Extract<HarnessCommand, { readonly _tag: "Replay" }>,
   environment: Readonly<Record<string, string>>
 ) {
-  const profile = yield* loadProfile(command.profile, command.endpoint)
   const scenario = yield* loadScenario(command.file)
+  // Where it was found, if that can be known by its name.
+  const found = Object.hasOwn(builtInProfiles, scenario.profile) ? scenario.profile : "cricket"
+  const profile = yield* loadProfile(command.profile ?? found, command.endpoint)
   const steps = command.original ? (scenario.original ?? scenario.steps) : scenario.steps
   const directory = yield* workDirectory
   const runner = yield* makeRunner({ profile, operations: allOperations, directory, environment })
@@ -132,6 +158,7 @@ const compareCommand = Effect.fnUntraced(function* (
   command: Extract<HarnessCommand, { readonly _tag: "Diff" }>,
   environment: Readonly<Record<string, string>>
 ) {
+  yield* checkOnly(command.only)
   const profiles = [yield* loadProfile(command.profile), yield* loadProfile(command.against)] as const
   const found = yield* compare({
     ...command,
@@ -150,7 +177,7 @@ const compareCommand = Effect.fnUntraced(function* (
 
 const reportCommand = Effect.fnUntraced(function* (directory: string) {
   const path = `${directory}/report.json`
-  const report = yield* Effect.fromResult(decodeReport(path, yield* (yield* Files).readText(path)))
+  const report = yield* Effect.fromResult(decodeReport(path, yield* readText(path)))
   yield* writeReport(directory, report)
   yield* writeStandardOutput(toSummary(report))
   return report.failures.length === 0 ? 0 : 1

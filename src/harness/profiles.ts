@@ -103,7 +103,7 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
       },
       {
         rule: "container.exit.oom",
-        matching: 'code 137 and reason "Error"',
+        matching: 'code (137 and reason "Error"|255 and reason "Unknown")',
         after: "end",
         reason: "that a container outgrew its memory while no daemon was there is lost"
       },
@@ -239,6 +239,12 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         matching: "^left:",
         after: "end",
         reason: "a pod that an ended daemon had begun keeps its name, and nobody can see or remove what it has"
+      })),
+      ...(["mounts", "cgroups", "processes", "files"] as const).map((kind) => ({
+        rule: `host.${kind}`,
+        matching: "^left:",
+        after: "cancel",
+        reason: "a StartContainer that its client has given up is broken off, and what it had begun stays"
       })),
       {
         rule: "host.descriptors",

@@ -14,6 +14,8 @@ import { drawScenario, type ScenarioFile, type Step } from "./Scenario.ts"
 
 export interface RunOptions {
   readonly profile: Profile
+  /** As it is named on a command line, for the one that replays a violation; its name unless given. */
+  readonly profileSource?: string
   readonly operations: ReadonlyArray<Operation>
   /** Groups or names of operations; all when empty. */
   readonly only: ReadonlyArray<string>
@@ -103,7 +105,9 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
     }
     const failure: Failure = { scenario, first, smallest }
     yield* writeFailure(`${options.output}/${directory}`, failure)
-    yield* write(`  replay: cricket harness replay ${options.output}/${directory}/scenario.json --profile …\n`)
+    yield* write(
+      `  replay: cricket harness replay ${options.output}/${directory}/scenario.json --profile ${options.profileSource ?? profile.name}\n`
+    )
     tally.failures.push({
       rule: violation.rule,
       details: scenario.details ?? violation.details,
@@ -128,11 +132,15 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
     Clock.currentTimeMillis,
     (now) => now - begun < options.limitMs && tally.failures.length < options.maxFailures
   )
-  for (const { seed, steps } of options.first) if (yield* goesOn) yield* one(seed, steps)
-  for (let number = 0; number < options.runs && (yield* goesOn); number++) {
-    const seed = options.seed + number
-    yield* one(seed, drawScenario(seed, draw))
-  }
+  const all = Effect.gen(function* () {
+    for (const { seed, steps } of options.first) if (yield* goesOn) yield* one(seed, steps)
+    for (let number = 0; number < options.runs && (yield* goesOn); number++) {
+      const seed = options.seed + number
+      yield* one(seed, drawScenario(seed, draw))
+    }
+  })
+  // What was seen is written down also where the target cannot be begun anew.
+  const exit = yield* Effect.exit(all)
   yield* runner.close
   const daemon = runner.daemon()
   const report: Report = {
@@ -151,5 +159,6 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
     failures: tally.failures
   }
   yield* writeReport(options.output, report)
+  yield* exit
   return report
 })

@@ -238,6 +238,8 @@ describe("the command line", () => {
     assert.match(failure("replay"), /needs a file/)
     assert.match(failure("diff --profile cricket"), /--against/)
     assert.match(failure("report out --seed 3"), /report has no flag --seed/)
+    assert.match(failure("run --endpoint http://x"), /--endpoint is "http:\/\/x"/)
+    assert.isUndefined(Result.getOrThrow(parse("replay a.json"))["profile" as never])
     assert.match(failure("walk"), /unknown command "walk"/)
   })
 

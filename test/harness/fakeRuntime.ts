@@ -53,6 +53,8 @@ export type Fault =
   | "used-image"
   /** A pod without containers is listed without its time. */
   | "half-made"
+  /** Its network is not ready. */
+  | "not-ready"
 
 interface Pod {
   readonly id: string
@@ -219,7 +221,10 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
     version: () => ({ version: "0.1.0", runtimeName: "fake", runtimeVersion: "1", runtimeApiVersion: "v1" }),
     status: () => ({
       status: {
-        conditions: ["RuntimeReady", "NetworkReady"].map((type) => ({ type, status: true, reason: "", message: "" }))
+        conditions: ["RuntimeReady", "NetworkReady"].map((type) => {
+          const isReady = fault !== "not-ready" || type === "RuntimeReady"
+          return { type, status: isReady, reason: "", message: isReady ? "" : "no network" }
+        })
       },
       info: {},
       runtimeHandlers: [],

@@ -169,6 +169,19 @@ describe("a run of the harness", () => {
     )
   }
 
+  it.live("says at once that nobody answers, and what is not ready", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(running("not-ready", 1))
+      assert.match(failure.message, /^fake: ask unix:\/\/.*: it is not ready: NetworkReady: no network$/)
+      const { profile, place } = yield* start("none")
+      const nobody = { ...profile, endpoint: `unix://${place}/nobody.sock` }
+      const options = { profile: nobody, operations: allOperations, directory: place, environment: {} }
+      const runner = Effect.flatMap(makeRunner(options), ({ open }) => open)
+      const refused = yield* Effect.flip(Effect.scoped(runner)).pipe(Effect.provide(services))
+      assert.match(refused.message, /ENOENT .*is the runtime running, and is this its socket\?/)
+    })
+  )
+
   it.live("compares two runtimes, and names the rules in which they differ", () =>
     Effect.gen(function* () {
       const one = yield* start("none")
