@@ -38,7 +38,20 @@ const randomLink = Effect.map(Random.Random, (random) =>
 const linkTarget = (id: string): string => `../${id}/diff`
 
 /** The layer that a short name leads to. */
-export const linkedLayer = (target: string): string | undefined => /^\.\.\/([0-9a-f]{64})\/diff$/.exec(target)?.[1]
+const linkedLayer = (target: string): string | undefined => /^\.\.\/([0-9a-f]{64})\/diff$/.exec(target)?.[1]
+
+/** Those in a directory that lead to a layer, whether or not there is one. What else lies there is nobody's business. */
+export const shortNames = Effect.fnUntraced(function* (files: Files["Service"], directory: string) {
+  const found: Array<{ readonly path: string; readonly layer: string }> = []
+  for (const { name, kind } of yield* files.readDirectoryEntries(directory)) {
+    if (kind !== "symlink") continue
+    const path = posix.join(directory, name)
+    const target = yield* files.readLink(path).pipe(Effect.catchIf(isGone, () => Effect.succeed("")))
+    const layer = linkedLayer(target)
+    if (layer !== undefined) found.push({ path, layer })
+  }
+  return found
+})
 
 export const makeLayerDirectories = (dependencies: {
   readonly files: Files["Service"]
@@ -78,10 +91,8 @@ export const makeLayerDirectories = (dependencies: {
     const text = yield* unlessGone(files.readText(posix.join(layerDirectory(paths, id), "link")))
     if (text === undefined) return []
     if (/^[A-Z2-7]+$/.test(text.trim())) return [posix.join(paths.links, text.trim())]
-    const all = (yield* files.readDirectory(paths.links)).map((name) => posix.join(paths.links, name))
-    return yield* Effect.filter(all, (link) =>
-      Effect.map(unlessGone(files.readLink(link)), (target) => target === linkTarget(id))
-    )
+    const all = yield* shortNames(files, paths.links)
+    return all.filter(({ layer }) => layer === id).map(({ path }) => path)
   })
 
   const takeOutIo = Effect.fnUntraced(function* (id: string) {

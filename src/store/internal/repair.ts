@@ -9,7 +9,7 @@ import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Locks } from "../../linux/Locks.ts"
 import { ioError } from "../StoreError.ts"
-import { linkedLayer } from "./layerDirectories.ts"
+import { shortNames } from "./layerDirectories.ts"
 import { isStagedFile, layerDirectory, MARKER, stagedPrefix } from "./paths.ts"
 import type { StoreRoot, StoreTransaction } from "./StoreRoot.ts"
 import { unusedLayers } from "./unused.ts"
@@ -94,11 +94,8 @@ const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTrans
 const removeStrayLinks = Effect.fnUntraced(
   function* (root: Root, present: ReadonlySet<string>) {
     const files = yield* Files
-    const { links } = root.paths
-    for (const name of yield* files.readDirectory(links)) {
-      const link = posix.join(links, name)
-      const layer = linkedLayer(yield* files.readLink(link))
-      if (layer !== undefined && !present.has(layer)) yield* files.removeFile(link)
+    for (const { path, layer } of yield* shortNames(files, root.paths.links)) {
+      if (!present.has(layer)) yield* files.removeFile(path)
     }
   },
   Effect.mapError(ioError("repair", "short names of layers"))

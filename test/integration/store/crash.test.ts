@@ -1,6 +1,6 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Stream } from "effect"
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { Files } from "../../../src/linux/Files.ts"
 import { LayerUnpacker } from "../../../src/linux/LayerUnpacker.ts"
 import { LinuxError } from "../../../src/linux/LinuxError.ts"
@@ -192,6 +192,21 @@ describe("a crash", () => {
         { id: whole, "a-field-of-tomorrow": { x: [1] } },
         "not even a record"
       ])
+    })
+  })
+})
+
+describe("a repair", () => {
+  it.live("takes away short names that lead nowhere, and leaves what is none", () => {
+    const at = place("names")
+    const links = `${at.graphRoot}/overlay/l`
+    return Effect.gen(function* () {
+      mkdirSync(links, { recursive: true })
+      symlinkSync(`../${"ab".repeat(32)}/diff`, `${links}/GONE`)
+      symlinkSync("elsewhere", `${links}/FOREIGN`)
+      writeFileSync(`${links}/A-FILE`, "")
+      yield* restart(at)
+      assert.deepStrictEqual(readdirSync(links).toSorted(), ["A-FILE", "FOREIGN"])
     })
   })
 })
