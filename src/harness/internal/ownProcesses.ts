@@ -60,7 +60,8 @@ export const processesOfContainer = Effect.fnUntraced(function* (containerId: st
   for (const process of all) {
     if (process.state === "Z") continue
     const cgroup = yield* readOf(process.pid, "cgroup")
-    if (cgroup.includes(containerId)) found.push(process)
+    // A monitor may have one of its own, which is called after the container too.
+    if (cgroup.includes(containerId) && !cgroup.includes(`conmon-${containerId}`)) found.push(process)
   }
   return found.sort((one, other) => one.startTime - other.startTime || one.pid - other.pid)
 })
