@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { HttpClient, type HttpClientError } from "effect/http"
 import { TransportPolicy, type TransportPolicyShape } from "./TransportPolicy.ts"
 
-/** Policies with open agents; the oldest is closed when another would be one too many. */
+/** Policies whose agents are kept for the next request. */
 const maxAgents = 16
 /** Milliseconds that an unused connection stays open for the next request. */
 const idleSocketMs = 15_000
@@ -60,16 +60,14 @@ export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.effect(
 
     const clientFor = Effect.fnUntraced(function* (policy: TransportPolicyShape) {
       const key = keyOf(policy)
-      const open = clients.get(key)
-      if (open !== undefined) return open.client
-      const made = yield* (yield* loaded)(policy)
-      const [oldest] = clients
-      if (clients.size >= maxAgents && oldest !== undefined) {
-        clients.delete(oldest[0])
-        oldest[1].close()
-      }
-      clients.set(key, made)
-      return made.client
+      const open = clients.get(key) ?? (yield* (yield* loaded)(policy))
+      // In the order of their last use.
+      clients.delete(key)
+      const [oldest] = clients.keys()
+      // Not closed: something may be on its way through it still. Its connections end when they have been idle.
+      if (clients.size >= maxAgents && oldest !== undefined) clients.delete(oldest)
+      clients.set(key, open)
+      return open.client
     })
 
     return HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(

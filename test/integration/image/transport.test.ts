@@ -3,10 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Result, Stream } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
+import { getCACertificates } from "node:tls"
+import { HttpClient } from "effect/http"
 import { layer as httpTransport } from "../../../src/image/HttpTransport.ts"
 import { PullSettings } from "../../../src/image/PullSettings.ts"
 import { parseReference } from "../../../src/image/Reference.ts"
 import { RegistryClient } from "../../../src/image/RegistryClient.ts"
+import { defaultTransportPolicy, TransportPolicy } from "../../../src/image/TransportPolicy.ts"
 import { parseDigest } from "../../../src/model/Digest.ts"
 import { hostFiles } from "../../image/support/hostFiles.ts"
 import { sha256 } from "../../image/support/images.ts"
@@ -53,6 +56,33 @@ describe("HttpTransport", () => {
       // One was spent on the attempt to speak TLS.
       assert.strictEqual(server.connections(), 2)
     }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("lets an answer come to its end however many policies others use meanwhile", () =>
+    Effect.gen(function* () {
+      const held = yield* Deferred.make<ServerResponse>()
+      const server = yield* serve((request, response) => {
+        if (request.url !== "/slow") return void response.end("quick")
+        response.write("begun, ")
+        Deferred.doneUnsafe(held, Effect.succeed(response))
+      })
+      const [certificate] = getCACertificates("bundled")
+      const client = yield* HttpClient.HttpClient
+      /** Each number is a policy of its own. */
+      const get = (path: string, policy: number) =>
+        client.get(`http://127.0.0.1:${server.port}${path}`).pipe(
+          Effect.flatMap(({ text }) => text),
+          Effect.provideService(TransportPolicy, {
+            ...defaultTransportPolicy,
+            ca: Array.from({ length: policy }, () => certificate ?? "")
+          })
+        )
+      const slow = yield* Effect.forkChild(get("/slow", 0))
+      const response = yield* Deferred.await(held)
+      for (let policy = 1; policy <= 20; policy++) assert.strictEqual(yield* get("/quick", policy), "quick")
+      response.end("ended")
+      assert.strictEqual(yield* Fiber.join(slow), "begun, ended")
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(httpTransport)))
   )
 
   it.live("closes the connection of a blob that nobody reads any more", () =>
