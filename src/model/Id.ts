@@ -3,6 +3,7 @@ import { Effect, Random } from "effect"
 
 const pattern = /^[0-9a-f]{64}$/
 
+/** What passes it can be part of a path. */
 export const isId = (text: string): boolean => pattern.test(text)
 
 /** 256 bits of the Random service, so that a seeded run gives the same ids. Not a secret. */

@@ -5,6 +5,7 @@ import { Files } from "../../linux/Files.ts"
 import { type IdMapping, toHost, type UserNamespace } from "../../linux/IdMapping.ts"
 import type { OverlayRequest } from "../../linux/Mounts.ts"
 import { makeSearchable } from "../../linux/searchable.ts"
+import { isId } from "../../model/Id.ts"
 import type { ContainerStore, NewContainerLayer, StoredContainer } from "../ContainerStore.ts"
 import { ContainerNameInUse, ContainerNotFound, ImageNotFound, ioError, LayerMissing } from "../StoreError.ts"
 import { makeOverlayMounts } from "./overlayMount.ts"
@@ -28,9 +29,6 @@ const idMaps = (mappings: ReadonlyArray<IdMapping>) =>
   mappings.map(({ containerId, hostId, length }) => ({ container_id: containerId, host_id: hostId, size: length }))
 
 const mapsOf = ({ ids }: UserNamespace) => ({ uidmap: idMaps(ids.uids), gidmap: idMaps(ids.gids) })
-
-/** Ids become paths. */
-const isId = (id: string): boolean => /^[0-9a-f]{64}$/.test(id)
 
 export const makeContainerStore = Effect.gen(function* () {
   const root = yield* StoreRoot

@@ -3,6 +3,7 @@ import { Effect, Stream } from "effect"
 import { posix } from "node:path"
 import { Files } from "../../linux/Files.ts"
 import { LayerUnpacker } from "../../linux/LayerUnpacker.ts"
+import { isId } from "../../model/Id.ts"
 import type { ImageStore } from "../ImageStore.ts"
 import { ImageInUse, ImageNotFound, ioError } from "../StoreError.ts"
 import { makeCommit } from "./commit.ts"
@@ -84,7 +85,7 @@ export const makeImageStore = Effect.gen(function* () {
 
   const remove = Effect.fn("ImageStore.remove")(function* (imageId: string) {
     // The id becomes a path: an image that was never there has nothing to remove.
-    if (!/^[0-9a-f]{64}$/.test(imageId)) return
+    if (!isId(imageId)) return
     yield* takeOut(imageId)
     yield* views.refresh
     yield* root.trash.empty

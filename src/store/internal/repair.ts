@@ -8,6 +8,7 @@ import { isTemporaryName } from "../../linux/atomicWrite.ts"
 import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { Locks } from "../../linux/Locks.ts"
+import { isId } from "../../model/Id.ts"
 import { ioError } from "../StoreError.ts"
 import { shortNames } from "./layerDirectories.ts"
 import { isStagedFile, layerDirectory, MARKER, stagedPrefix } from "./paths.ts"
@@ -69,7 +70,7 @@ const strayIn = Effect.fnUntraced(function* (root: Root, transaction: StoreTrans
   const present = yield* files.readDirectory(overlay).pipe(Effect.mapError(ioError("read", overlay)))
   const stray: Array<string> = []
   for (const id of present) {
-    if (/^[0-9a-f]{64}$/.test(id) && !recorded.has(id) && (yield* isMarked(root, id))) stray.push(id)
+    if (isId(id) && !recorded.has(id) && (yield* isMarked(root, id))) stray.push(id)
   }
   const takeOut = (ids: ReadonlyArray<string>) =>
     Effect.forEach(
@@ -113,7 +114,7 @@ const strayFiles = Effect.fnUntraced(
       }
     })
     // Everybody who makes an image's directory holds the lock until its record is saved.
-    const isStrayImage = (name: string) => /^[0-9a-f]{64}$/.test(name) && !recorded.has(name)
+    const isStrayImage = (name: string) => isId(name) && !recorded.has(name)
     yield* remove(imagesDirectory, (name) => isTemporaryName(name) || isStrayImage(name))
     yield* remove(layersDirectory, isTemporaryName)
     yield* remove(containersDirectory, isTemporaryName)
