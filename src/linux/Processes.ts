@@ -4,6 +4,8 @@ import { makeProcesses } from "./internal/processes.ts"
 import type { LinuxError } from "./LinuxError.ts"
 import type { Terminal } from "./Terminal.ts"
 
+export { hasEnded } from "./internal/procStat.ts"
+
 /** Pid and start time together name one process for the life of a boot: pids are used again. */
 export interface ProcessIdentity {
   readonly pid: number

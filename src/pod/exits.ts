@@ -3,7 +3,7 @@ import { Clock, Duration, Effect, Option, Schedule, Stream } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Conmon } from "../conmon/Conmon.ts"
 import { Files } from "../linux/Files.ts"
-import { Processes, type ProcessIdentity } from "../linux/Processes.ts"
+import { hasEnded, Processes, type ProcessIdentity } from "../linux/Processes.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { exitReason } from "./ContainerState.ts"
 import { Jobs } from "./Jobs.ts"
@@ -21,10 +21,9 @@ export const startOf = (containerId: string): string => `StartContainer ${contai
 /** How often processes are looked at: their monitors tell of exits, but monitors can be killed. */
 const sweepInterval = Duration.seconds(10)
 
-/** A zombie has ended. */
 export const isAlive = Effect.fnUntraced(function* (identity: ProcessIdentity) {
   const found = yield* (yield* Processes).find(identity.pid)
-  return Option.isSome(found) && found.value.startTime === identity.startTime && found.value.state !== "Z"
+  return Option.isSome(found) && found.value.startTime === identity.startTime && !hasEnded(found.value)
 })
 
 export const hasExited = (container: ContainerRecord): boolean => container.state._tag === "Exited"

@@ -1,7 +1,7 @@
 /** Plugins that outlive their call: children of a killed plugin, or the plugins of a daemon that was killed. */
 import { Effect } from "effect"
 import type { Files } from "../../linux/Files.ts"
-import type { Processes, ProcessInfo } from "../../linux/Processes.ts"
+import { hasEnded, type Processes, type ProcessInfo } from "../../linux/Processes.ts"
 import { SIGKILL } from "../../model/Signal.ts"
 
 const rounds = 100
@@ -22,7 +22,7 @@ export const endStrays = Effect.fnUntraced(function* (
       Effect.orElseSucceed(() => false)
     )
   for (let round = 0; round < rounds; round++) {
-    const running = (yield* processes.list).filter((process) => process.state !== "Z" && process.state !== "X")
+    const running = (yield* processes.list).filter((process) => !hasEnded(process))
     const strays = yield* Effect.filter(running, isStray, { concurrency: 8 })
     if (strays.length === 0) return
     yield* Effect.forEach(strays, (stray) => processes.signal(stray, SIGKILL))

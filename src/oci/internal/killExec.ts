@@ -5,7 +5,7 @@
  */
 import { Effect, Option, Schedule } from "effect"
 import { Files } from "../../linux/Files.ts"
-import { type ProcessIdentity, type ProcessInfo, Processes } from "../../linux/Processes.ts"
+import { hasEnded, type ProcessIdentity, type ProcessInfo, Processes } from "../../linux/Processes.ts"
 import { SIGCONT, SIGHUP, SIGKILL, SIGSTOP } from "../../model/Signal.ts"
 import { ExecNotKilled } from "../OciError.ts"
 import { execIdVariable } from "../spec/execProcess.ts"
@@ -18,8 +18,6 @@ export interface StartedExec {
   /** Where the runtime writes the command's pid. */
   readonly pidFile: string
 }
-
-const hasEnded = ({ state }: ProcessInfo) => state === "Z" || state === "X"
 
 const key = ({ pid, startTime }: ProcessIdentity) => `${pid}@${startTime}`
 
