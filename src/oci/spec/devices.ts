@@ -28,11 +28,11 @@ export const criDevice = (device: CriDevice): Result.Result<DeviceRequest, Fault
 
 /** "host[:container][:permissions]", of additional_devices in the configuration unless told. */
 export const configuredDevice = (text: string, field = "additional_devices"): Result.Result<DeviceRequest, Fault> => {
-  const [hostPath = "", second, third] = text.split(":")
-  const permissions = third ?? (second !== undefined && isPermissions(second) ? second : "rwm")
-  const containerPath = second !== undefined && second.startsWith("/") ? second : hostPath
-  return hostPath.startsWith("/") && isPermissions(permissions)
-    ? Result.succeed({ hostPath, containerPath, permissions })
+  const [hostPath = "", ...rest] = text.split(":")
+  const containerPath = rest[0]?.startsWith("/") === true ? rest.shift() : undefined
+  const [permissions = "rwm", ...more] = rest
+  return hostPath.startsWith("/") && isPermissions(permissions) && more.length === 0
+    ? Result.succeed({ hostPath, containerPath: containerPath ?? hostPath, permissions })
     : invalid(field, `${JSON.stringify(text)} is not host:container:permissions`)
 }
 

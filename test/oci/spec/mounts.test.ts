@@ -162,8 +162,18 @@ describe("devices", () => {
     assert.deepStrictEqual(outcome(configuredDevice("/dev/a:/dev/b:r")), device("/dev/a", "/dev/b", "r"))
     assert.deepStrictEqual(outcome(configuredDevice("/dev/a:rw")), device("/dev/a", "/dev/a", "rw"))
     assert.deepStrictEqual(outcome(configuredDevice("/dev/a")), device("/dev/a", "/dev/a", "rwm"))
-    assert.match(String(outcome(configuredDevice("dev/a"))), /^invalid additional_devices/)
   })
+  it.each([
+    "dev/a",
+    "/dev/a:rx",
+    "/dev/a:/dev/b:rx",
+    "/dev/a:dev/b",
+    "/dev/a:dev/b:r",
+    "/dev/a:r:w",
+    "/dev/a:/dev/b:r:w"
+  ])("%s is no device, and never one with all permissions", (text) =>
+    assert.match(String(outcome(configuredDevice(text))), /^invalid additional_devices/)
+  )
 })
 
 describe("namespaces", () => {
