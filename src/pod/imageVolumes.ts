@@ -8,6 +8,7 @@ import { Images } from "../image/Images.ts"
 import { Files } from "../linux/Files.ts"
 import type { UserNamespace } from "../linux/IdMapping.ts"
 import { generateId } from "../model/Id.ts"
+import { isImageMount } from "../oci/spec/mounts.ts"
 import { ContainerStore } from "../store/ContainerStore.ts"
 import type { StoredImage } from "../store/ImageStore.ts"
 import type { ContainerPlan } from "./containerPlan.ts"
@@ -26,8 +27,6 @@ export interface ImageVolume {
   readonly requested: string
   readonly image: StoredImage
 }
-
-export const isImageMount = (mount: Mount): boolean => mount.image !== undefined && mount.image.image !== ""
 
 const planOne = Effect.fnUntraced(function* (mount: Mount) {
   const { containerPath, hostPath, imageSubPath: subPath } = mount

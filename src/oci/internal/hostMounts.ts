@@ -17,6 +17,7 @@ import {
   forbiddingRecursively,
   forbidsInWritable,
   imageMount,
+  isImageMount,
   isMapped,
   requestDestination,
   requestMount,
@@ -120,8 +121,6 @@ const enforceable = Effect.fnUntraced(function* (made: Mount, { containerId, han
   const reason = `crun enforces no options of ${made.destination}, a single file that is writable, in a user namespace: mount it read-only, or its directory`
   return yield* orFail(containerId, unsupported(field, reason))
 })
-
-const isImageMount = (mount: CriMount): boolean => mount.image !== undefined && mount.image.image !== ""
 
 const sourceOf = Effect.fnUntraced(function* (mount: CriMount, request: RequestedMounts, settings: MountSettings) {
   if (!isImageMount(mount)) return yield* resolveSource(request.containerId, mount.hostPath, settings)

@@ -114,6 +114,9 @@ const propagationOption = (propagation: number): string => {
   }
 }
 
+/** Its source is what an image holds, not a path of the host. */
+export const isImageMount = ({ image }: Pick<CriMount, "image">): boolean => image !== undefined && image.image !== ""
+
 export const isMapped = ({ uidMappings, gidMappings }: Pick<CriMount, "uidMappings" | "gidMappings">): boolean =>
   uidMappings.length > 0 || gidMappings.length > 0
 
