@@ -18,9 +18,19 @@ export interface Site {
   readonly judge: Judge
   /** After each step what ends by itself has ended: what is shown then does not depend on how fast a target is. */
   readonly patient: boolean
+  readonly invariants: ReadonlyArray<Invariant>
 }
 
 export type Services = Files | Processes | Sockets
+
+/** What has to hold whatever was asked for; beside what the harness looks at by itself. */
+export interface Invariant {
+  readonly name: string
+  /** Looked at after each step, or once at the end, when all is removed and the host was compared. */
+  readonly after: "step" | "scenario"
+  /** Holds what it finds against rules (`judge`); a request of its own that fails breaks `read.known`. */
+  readonly check: (site: Site) => Effect.Effect<void, Violation | RpcFailure | LinuxError | TargetError, Services>
+}
 
 /** Numbers, texts and switches of a scenario; a smaller number is a simpler scenario. */
 export type Parameters = Readonly<Record<string, number | string | boolean>>

@@ -7,7 +7,7 @@ import type { DaemonState } from "./HostState.ts"
 import { nameOf } from "./internal/requests.ts"
 import { type Judge, makeJudge } from "./Judge.ts"
 import { makeModel } from "./Model.ts"
-import type { Operation, Services, Site } from "./Operation.ts"
+import type { Invariant, Operation, Services, Site } from "./Operation.ts"
 import type { Profile } from "./Profile.ts"
 import type { Step } from "./Scenario.ts"
 import { abandon, finish, openSession, type Session } from "./Session.ts"
@@ -16,6 +16,7 @@ import { onlyDone, simplify } from "./Shrink.ts"
 export interface RunnerOptions {
   readonly profile: Profile
   readonly operations: ReadonlyArray<Operation>
+  readonly invariants?: ReadonlyArray<Invariant>
   /** Of the targets that are opened, one after the other. */
   readonly directory: string
   readonly environment: Readonly<Record<string, string>>
@@ -91,7 +92,13 @@ export const makeRunner = Effect.fnUntraced(function* (
     judge.begin()
     const execution = makeExecution()
     const prefix = (yield* Clock.currentTimeMillis).toString(36)
-    const site: Site = { target: session.target, model: makeModel(prefix), judge, patient: options.patient === true }
+    const site: Site = {
+      target: session.target,
+      model: makeModel(prefix),
+      judge,
+      patient: options.patient === true,
+      invariants: options.invariants ?? []
+    }
     const violation = yield* execute(site, operations, steps, execution).pipe(
       Effect.andThen(finish(session, site)),
       Effect.as(undefined),

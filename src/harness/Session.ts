@@ -7,6 +7,7 @@ import { TargetError, type Violation } from "./HarnessError.ts"
 import { cgroupMounts, type Difference, differences, type HostState, readHostState } from "./HostState.ts"
 import { awaitEnds } from "./internal/ends.ts"
 import { eventually } from "./internal/eventually.ts"
+import { checkInvariants } from "./internal/invariants.ts"
 import { observe, podsOf } from "./internal/observe.ts"
 import { makeContainer, makePod, nameOf } from "./internal/requests.ts"
 import { type Judge, makeOnlooker } from "./Judge.ts"
@@ -216,6 +217,7 @@ export const finish = Effect.fn("finish")(function* (
   yield* holdHost(judge, target.profile.compared, now, found)
   for (const one of found) session.left.add(keyOf(one))
   session.daemon = now.daemon
+  yield* checkInvariants(site, "scenario")
   yield* removePodCgroups(target)
   yield* removeLogs(site)
 })

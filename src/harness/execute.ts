@@ -24,6 +24,7 @@ import {
 } from "./Operation.ts"
 import type { Step } from "./Scenario.ts"
 import { awaitEnds } from "./internal/ends.ts"
+import { checkInvariants } from "./internal/invariants.ts"
 import { observe } from "./internal/observe.ts"
 import { nameOf } from "./internal/requests.ts"
 
@@ -258,6 +259,7 @@ const runStep = Effect.fnUntraced(function* (
   yield* checkAlive(site)
   if (site.patient) yield* awaitEnds(site)
   yield* observe(site)
+  yield* checkInvariants(site, "step")
   execution.states.set(number, shown(site))
   execution.broken.set(number, site.judge.takeBroken())
 })

@@ -7,11 +7,12 @@ export { compare, type CompareOptions, describeDisagreements, type Disagreement 
 export { InvalidInput, TargetError, Violation } from "./HarnessError.ts"
 export { type Difference, differences, type HostState, readHostState } from "./HostState.ts"
 export { type Judge, makeJudge, makeOnlooker, type RuleCount } from "./Judge.ts"
-export { runHarness } from "./main.ts"
+export { type HarnessProgram, runHarness, services } from "./main.ts"
 export * from "./Model.ts"
 export {
   answered,
   describe,
+  type Invariant,
   numberOf,
   type Operation,
   type Outcome,

@@ -8,7 +8,7 @@ import { type HarnessCommand, parseHarnessArguments, type RunArguments, usage } 
 import { logText, writeFailure, writeReport } from "./Artifacts.ts"
 import { compare, describeDisagreements } from "./compare.ts"
 import { InvalidInput } from "./HarnessError.ts"
-import type { Services } from "./Operation.ts"
+import type { Invariant, Operation, Services } from "./Operation.ts"
 import { allOperations } from "./operations.ts"
 import { decodeProfile, type Profile } from "./Profile.ts"
 import { builtInProfiles } from "./profiles.ts"
@@ -23,6 +23,19 @@ export interface HarnessProgram {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Ends the run in order: what was started is ended. */
   readonly signal: AbortSignal
+  /** The built-in ones unless given: a project puts its own beside them. */
+  readonly operations?: ReadonlyArray<Operation>
+  readonly invariants?: ReadonlyArray<Invariant>
+}
+
+/** What all of the harness stands on: this machine. */
+export const services: Layer.Layer<Services> = Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer)
+
+/** Of whoever has called the program. */
+interface Caller {
+  readonly environment: Readonly<Record<string, string>>
+  readonly operations: ReadonlyArray<Operation>
+  readonly invariants: ReadonlyArray<Invariant>
 }
 
 const whyUnread: Readonly<Record<string, string>> = {
@@ -90,18 +103,21 @@ const workDirectory = Effect.acquireRelease(
 const seedOf = ({ seed }: RunArguments) =>
   seed === undefined ? Effect.map(Clock.currentTimeMillis, (now) => now % 1_000_000) : Effect.succeed(seed)
 
-const checkOnly = Effect.fnUntraced(function* (only: ReadonlyArray<string>) {
-  const groups = new Set(allOperations.map(({ group }): string => group))
-  const unknown = only.filter((word) => !groups.has(word) && !allOperations.some(({ name }) => name === word))
+const checkOnly = Effect.fnUntraced(function* (only: ReadonlyArray<string>, operations: ReadonlyArray<Operation>) {
+  const groups = new Set(operations.map(({ group }): string => group))
+  const unknown = only.filter((word) => !groups.has(word) && !operations.some(({ name }) => name === word))
   if (unknown.length === 0) return
   const problems = unknown.map((word) => `there is no group and no operation ${JSON.stringify(word)}`)
-  const there = `groups are ${[...groups].join(", ")}; operations ${allOperations.map(({ name }) => name).join(", ")}`
+  const there = `groups are ${[...groups].join(", ")}; operations ${operations.map(({ name }) => name).join(", ")}`
   return yield* new InvalidInput({ source: "--only", problems: [...problems, there] })
 })
 
-const runCommand = Effect.fnUntraced(function* (command: RunArguments, environment: Readonly<Record<string, string>>) {
+const runCommand = Effect.fnUntraced(function* (
+  command: RunArguments,
+  { environment, operations, invariants }: Caller
+) {
   const profile: Profile = yield* loadProfile(command.profile, command.endpoint)
-  yield* checkOnly(command.only)
+  yield* checkOnly(command.only, operations)
   const first: ReadonlyArray<ScenarioFile> = yield* loadScenarios(command.first)
   const seed = yield* seedOf(command)
   const directory = yield* workDirectory
@@ -109,7 +125,8 @@ const runCommand = Effect.fnUntraced(function* (command: RunArguments, environme
   const report = yield* run({
     profile,
     profileSource: command.profile,
-    operations: allOperations,
+    operations,
+    invariants,
     only: command.only,
     seed,
     runs: command.runs,
@@ -130,7 +147,7 @@ const runCommand = Effect.fnUntraced(function* (command: RunArguments, environme
 
 const replayCommand = Effect.fnUntraced(function* (
   command: Extract<HarnessCommand, { readonly _tag: "Replay" }>,
-  environment: Readonly<Record<string, string>>
+  { environment, operations, invariants }: Caller
 ) {
   const scenario = yield* loadScenario(command.file)
   // Where it was found, if that can be known by its name.
@@ -138,7 +155,7 @@ const replayCommand = Effect.fnUntraced(function* (
   const profile = yield* loadProfile(command.profile ?? found, command.endpoint)
   const steps = command.original ? (scenario.original ?? scenario.steps) : scenario.steps
   const directory = yield* workDirectory
-  const runner = yield* makeRunner({ profile, operations: allOperations, directory, environment })
+  const runner = yield* makeRunner({ profile, operations, invariants, directory, environment })
   for (let time = 1; time <= command.repeat; time++) {
     const result = yield* runner.run(steps)
     yield* writeStandardOutput(logText(result.log))
@@ -156,14 +173,14 @@ const replayCommand = Effect.fnUntraced(function* (
 
 const compareCommand = Effect.fnUntraced(function* (
   command: Extract<HarnessCommand, { readonly _tag: "Diff" }>,
-  environment: Readonly<Record<string, string>>
+  { environment, operations }: Caller
 ) {
-  yield* checkOnly(command.only)
+  yield* checkOnly(command.only, operations)
   const profiles = [yield* loadProfile(command.profile), yield* loadProfile(command.against)] as const
   const found = yield* compare({
     ...command,
     profiles,
-    operations: allOperations,
+    operations,
     seed: yield* seedOf(command),
     directory: yield* workDirectory,
     environment,
@@ -187,17 +204,21 @@ const dispatch = Effect.fnUntraced(function* (
   program: HarnessProgram
 ): Effect.fn.Return<number, { readonly message: string }, Services> {
   const command = yield* Effect.fromResult(parseHarnessArguments(program.arguments))
-  const environment = definedOnly(program.environment)
+  const caller: Caller = {
+    environment: definedOnly(program.environment),
+    operations: program.operations ?? allOperations,
+    invariants: program.invariants ?? []
+  }
   switch (command._tag) {
     case "Help":
       yield* writeStandardOutput(usage)
       return 0
     case "Run":
-      return yield* runCommand(command, environment)
+      return yield* runCommand(command, caller)
     case "Diff":
-      return yield* compareCommand(command, environment)
+      return yield* compareCommand(command, caller)
     case "Replay":
-      return yield* replayCommand(command, environment)
+      return yield* replayCommand(command, caller)
     case "Report":
       return yield* reportCommand(command.directory)
   }
@@ -209,6 +230,6 @@ const unusable = 2
 export const runHarness = (program: HarnessProgram): Promise<number> =>
   dispatch(program).pipe(
     Effect.catch(({ message }) => Effect.as(writeStandardError(`cricket: ${message}\n`), unusable)),
-    Effect.provide(Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer, Logger.layer([]))),
+    Effect.provide(Layer.merge(services, Logger.layer([]))),
     (self) => Effect.runPromise(self, { signal: program.signal })
   )

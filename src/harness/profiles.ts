@@ -184,6 +184,12 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
       },
       {
         rule: "daemon.survive",
+        matching: "is (running|exited); expected created .its pod is ready",
+        after: "cancel",
+        reason: "a StartContainer that its client has given up goes on, and is seen after a restart"
+      },
+      {
+        rule: "daemon.survive",
         matching: "is exited; expected created .its pod is notReady",
         after: "end",
         reason: "a container that was never started, of a stopped pod, is EXITED after a restart"

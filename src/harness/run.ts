@@ -5,7 +5,7 @@ import type { LinuxError } from "../linux/LinuxError.ts"
 import { type Failure, writeFailure, writeReport } from "./Artifacts.ts"
 import { message } from "./Cri.ts"
 import { TargetError } from "./HarnessError.ts"
-import type { Operation, Services } from "./Operation.ts"
+import type { Invariant, Operation, Services } from "./Operation.ts"
 import { chooseOperations, implementedOperations } from "./operations.ts"
 import type { Profile } from "./Profile.ts"
 import { type Report, rulesOf } from "./Report.ts"
@@ -17,6 +17,7 @@ export interface RunOptions {
   /** As it is named on a command line, for the one that replays a violation; its name unless given. */
   readonly profileSource?: string
   readonly operations: ReadonlyArray<Operation>
+  readonly invariants?: ReadonlyArray<Invariant>
   /** Groups or names of operations; all when empty. */
   readonly only: ReadonlyArray<string>
   /** Scenario k is drawn from seed + k: a scenario's own seed draws it again as the first. */

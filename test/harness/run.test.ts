@@ -1,5 +1,5 @@
 import { afterEach, assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result } from "effect"
+import { Effect, Result } from "effect"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,18 +12,16 @@ import {
   decodeProfile,
   decodeScenario,
   describeDisagreements,
+  type Invariant,
   makeRunner,
   message,
   type Operation,
-  run
+  run,
+  services
 } from "../../src/harness/index.ts"
-import { Files } from "../../src/linux/Files.ts"
-import { Processes } from "../../src/linux/Processes.ts"
-import { Sockets } from "../../src/linux/Sockets.ts"
 import { type Fault, startFakeRuntime } from "./fakeRuntime.ts"
 import type { StreamFault } from "./fakeStreams.ts"
 
-const services = Layer.mergeAll(Files.layer, Processes.layer, Sockets.layer)
 const directory = mkdtempSync(`${tmpdir()}/cricket-harness-test-`)
 const endings: Array<() => void> = []
 let targets = 0
@@ -262,6 +260,30 @@ describe("a run of the harness", () => {
       }).pipe(Effect.provide(services))
       assert.deepInclude(report.failures[0], { rule: "own.version", details: "it is 1", steps: 1 })
     })
+  )
+
+  it.live("has invariants of a project's own, after each step and at the end", () =>
+    Effect.gen(function* () {
+      const { profile, place } = yield* start("none")
+      addRule("own.few", "there are two pods at most")
+      let ends = 0
+      const few: Invariant = {
+        name: "few",
+        after: "step",
+        check: ({ target, judge }) =>
+          Effect.flatMap(target.cri.call("listPodSandbox", { filter: undefined }), ({ items }) =>
+            judge.hold("own.few", items.length <= 2, () => `there are ${items.length}`)
+          )
+      }
+      const end: Invariant = { name: "end", after: "scenario", check: () => Effect.sync(() => void ends++) }
+      const options = { profile, operations: allOperations, directory: place, environment: {}, invariants: [few, end] }
+      const pod = { calls: [{ operation: "RunPod", parameters: {} }] }
+      const runner = yield* makeRunner(options)
+      assert.isUndefined((yield* runner.run([pod, pod])).violation)
+      assert.strictEqual(ends, 1)
+      const { violation } = yield* runner.run([pod, pod, pod])
+      assert.deepInclude(violation, { rule: "own.few", details: "there are 3" })
+    }).pipe(Effect.scoped, Effect.provide(services))
   )
 
   it.live("goes on where a deviation is known, and names it", () =>
