@@ -161,7 +161,8 @@ runtime_root = "\${dir}/run/crun"
 monitor_cgroup = ""
 [crio.runtime.runtimes.runc]
 runtime_root = "\${dir}/run/runc"
-monitor_cgroup = ""
+monitor_cgroup = "pod"
+monitor_exec_cgroup = "container"
 `,
       "${dir}/crio.conf.d/common.conf": commonSettings(runtime)
     },

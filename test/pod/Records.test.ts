@@ -72,6 +72,14 @@ describe("records of version 1", () => {
     assert.deepStrictEqual(JSON.parse(encodeContainer(container)), parsed("container.v1.json"))
   })
 
+  it("a container with a monitor and a program of its own loads and is written back as it was", () => {
+    const container = decodeContainer(fixture("containerMonitor.v1.json"))
+    const runtime = container.resources.find((row) => row._tag === "Runtime")
+    assert.strictEqual(runtime?.monitorCgroup, runtime?.cgroup.replace("crio-", "crio-conmon-"))
+    assert.deepStrictEqual([container.platform, runtime?.platform], ["linux/riscv64", "linux/riscv64"])
+    assert.deepStrictEqual(JSON.parse(encodeContainer(container)), parsed("containerMonitor.v1.json"))
+  })
+
   it("what the version has come to hold since is written and read back", () => {
     const limits = {
       cpuPeriod: 100_000n,

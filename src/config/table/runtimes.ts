@@ -78,13 +78,13 @@ export const runtimes = collection(
     }),
     monitor_exec_cgroup: option(oneOf("", "container"), {
       default: "",
-      doc: "`container` puts the conmon of an exec into the container's cgroup.",
+      doc: "`container` puts what watches over an ExecSync into the container's cgroup.",
       reload: "signal",
       built: true
     }),
     platform_runtime_paths: option(mapOf(path, "absolute paths by os/arch"), {
       default: {},
-      doc: "OCI runtimes for containers of other platforms, by `os/arch`.",
+      doc: "OCI runtimes for containers of images of other platforms, by `os/arch` or `os/arch/variant`.",
       reload: "signal",
       built: true
     }),
