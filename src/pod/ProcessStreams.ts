@@ -1,12 +1,7 @@
 /** The standard streams of a process in a container, as exec and attach give them to a client. */
 import type { Effect, Stream } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
-
-/** In characters. */
-export interface TerminalSize {
-  readonly width: number
-  readonly height: number
-}
+import type { TerminalSize } from "../linux/Terminal.ts"
 
 /** They belong to a scope: closing it ends what is still open. */
 export interface ProcessStreams {

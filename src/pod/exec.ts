@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Files } from "../linux/Files.ts"
+import type { TerminalSize } from "../linux/Terminal.ts"
 import { generateId } from "../model/Id.ts"
 import { decodeProcess, type Process } from "../model/RuntimeSpec.ts"
 import { OciRuntime } from "../oci/OciRuntime.ts"
@@ -13,7 +14,6 @@ import { isRunning } from "./ContainerState.ts"
 import { Jobs } from "./Jobs.ts"
 import { findContainer } from "./lookup.ts"
 import { WrongState } from "./PodError.ts"
-import type { TerminalSize } from "./ProcessStreams.ts"
 
 export interface ContainerCommand {
   /** Or the beginning of it. */

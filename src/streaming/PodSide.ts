@@ -6,7 +6,8 @@ import { dialPod } from "../pod/dial.ts"
 import { execInContainer } from "../pod/exec.ts"
 import { Jobs } from "../pod/Jobs.ts"
 import type { ProcessStreams } from "../pod/ProcessStreams.ts"
-import type { SessionShape, TerminalSize } from "./Session.ts"
+import type { TerminalSize } from "../linux/Terminal.ts"
+import type { SessionShape } from "./Session.ts"
 
 export interface ExecStream extends SessionShape {
   readonly _tag: "Exec"

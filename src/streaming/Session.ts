@@ -3,6 +3,7 @@
  * cuts what is still open, so nothing here needs to be closed by hand on failure.
  */
 import type { Effect, Stream } from "effect"
+import type { TerminalSize } from "../linux/Terminal.ts"
 import type { ConnectionLost } from "./StreamingError.ts"
 
 /**
@@ -21,12 +22,6 @@ export interface ByteConnection {
   readonly end: Effect.Effect<void>
   /** Completes when the connection is closed for good, by whomever. */
   readonly gone: Effect.Effect<void>
-}
-
-/** In characters. */
-export interface TerminalSize {
-  readonly width: number
-  readonly height: number
 }
 
 /** How an exec or an attachment ended, as the client shall learn it. */

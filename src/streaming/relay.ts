@@ -2,7 +2,8 @@
 import { Deferred, Effect, Option, type Scope, Stream } from "effect"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import type { ProcessStreams } from "../pod/ProcessStreams.ts"
-import type { OutputChannel, Session, TerminalSize } from "./Session.ts"
+import type { TerminalSize } from "../linux/Terminal.ts"
+import type { OutputChannel, Session } from "./Session.ts"
 
 /** A client says how large its terminal is as soon as it may; programs that look at once shall see that. */
 const sizeWithin = "200 millis"

@@ -1,5 +1,5 @@
 /** The size of a client's terminal, as it comes on the resize stream. */
-import type { TerminalSize } from "./Session.ts"
+import type { TerminalSize } from "../linux/Terminal.ts"
 
 const largest = 65_535
 

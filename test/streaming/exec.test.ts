@@ -1,7 +1,7 @@
 /** Exec and attach from the client's socket to the process's streams, over each protocol. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { TerminalSize } from "../../src/streaming/Session.ts"
+import type { TerminalSize } from "../../src/linux/Terminal.ts"
 import { until, WebSocketClient } from "./clients.ts"
 import { exitCode, spdy, success, webSocket } from "./execClients.ts"
 import { attachRequest, execRequest, type FakeProcess, makeProcess, serveProcess, startServer } from "./support.ts"

@@ -4,7 +4,7 @@ import { SecureRandom } from "effect/crypto"
 import { Files } from "../../src/linux/Files.ts"
 import { LinuxError } from "../../src/linux/LinuxError.ts"
 import type { AttachStream, ExecStream, PodSide } from "../../src/streaming/PodSide.ts"
-import type { TerminalSize } from "../../src/streaming/Session.ts"
+import type { TerminalSize } from "../../src/linux/Terminal.ts"
 import { StreamingServer, type StreamingOptions } from "../../src/streaming/StreamingServer.ts"
 import { StreamingTransport } from "../../src/streaming/Transport.ts"
 

@@ -1,5 +1,6 @@
 /** Sockets, pseudo-terminals and files in memory by the C library: what node:net and node:fs cannot make. */
 import { constants, openSync } from "node:fs"
+import type { TerminalSize } from "../Terminal.ts"
 import {
   bind,
   checked,
@@ -213,7 +214,7 @@ export const openTerminal = (): { readonly master: Fd; readonly slave: Fd } => {
   }
 }
 
-export const setTerminalSize = (master: Fd, size: { readonly width: number; readonly height: number }): void => {
+export const setTerminalSize = (master: Fd, size: TerminalSize): void => {
   const characters = (value: number) => Math.min(0xffff, Math.max(0, Math.trunc(value)))
   const winsize = Buffer.alloc(8) // struct winsize: rows, columns, pixels
   winsize.writeUInt16LE(characters(size.height), 0)

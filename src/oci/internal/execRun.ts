@@ -5,7 +5,7 @@ import { Files } from "../../linux/Files.ts"
 import { isGone, type LinuxError } from "../../linux/LinuxError.ts"
 import { type Child, type ChildFd, type ProcessIdentity, Processes } from "../../linux/Processes.ts"
 import { Sockets } from "../../linux/Sockets.ts"
-import type { Terminal } from "../../linux/Terminal.ts"
+import type { Terminal, TerminalSize } from "../../linux/Terminal.ts"
 import { generateId } from "../../model/Id.ts"
 import { encodeProcess, type Process } from "../../model/RuntimeSpec.ts"
 import {
@@ -37,7 +37,7 @@ export interface RunningExec {
   /** No effect on a terminal. */
   readonly closeStdin: Effect.Effect<void>
   /** In characters; no effect without a terminal. */
-  readonly resize: (size: { readonly width: number; readonly height: number }) => Effect.Effect<void>
+  readonly resize: (size: TerminalSize) => Effect.Effect<void>
   /**
    * Tells the command that nobody is left at its terminal (SIGHUP): a shell ends, and what asked not to be told goes on.
    * No effect without a terminal.

@@ -1,5 +1,6 @@
 /** The process of an exec: the container's own with another command (CRI ExecSync, Exec). */
 import { Result } from "effect"
+import type { TerminalSize } from "../../linux/Terminal.ts"
 import type { Process } from "../../model/RuntimeSpec.ts"
 import { type Fault, invalid } from "./fault.ts"
 
@@ -11,8 +12,8 @@ export interface ExecProcessInput {
   readonly container: Process
   readonly command: ReadonlyArray<string>
   readonly terminal: boolean
-  /** Of the terminal from its start, in characters. */
-  readonly size?: { readonly width: number; readonly height: number }
+  /** Of the terminal from its start. */
+  readonly size?: TerminalSize
   readonly execId: string
   /** The container's processors ("2-3,7") for exec_cpu_affinity "first"; undefined or "" pins to none. */
   readonly pinnedTo?: string | undefined

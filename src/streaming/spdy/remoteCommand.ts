@@ -1,7 +1,8 @@
 /** An exec or an attachment over SPDY: `channel.k8s.io` to `v4.channel.k8s.io`. */
 import { type Cause, Effect, Queue, type Scope, Stream } from "effect"
 import { Buffer } from "node:buffer"
-import type { ByteConnection, OutputChannel, Session, SessionShape, StreamStatus, TerminalSize } from "../Session.ts"
+import type { TerminalSize } from "../../linux/Terminal.ts"
+import type { ByteConnection, OutputChannel, Session, SessionShape, StreamStatus } from "../Session.ts"
 import { statusMessage } from "../statusMessage.ts"
 import { ConnectionLost } from "../StreamingError.ts"
 import { openConnection, type SpdyConnection, type SpdyStream } from "./Connection.ts"

@@ -1,5 +1,5 @@
 /** Terminal sizes as remotecommand v3 and later write them on a stream: one JSON object after the other. */
-import type { TerminalSize } from "../Session.ts"
+import type { TerminalSize } from "../../linux/Terminal.ts"
 import { terminalSize } from "../terminalSize.ts"
 
 // Two numbers with their names; a client that never ends an object must not make us keep it all.

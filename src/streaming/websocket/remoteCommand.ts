@@ -1,7 +1,8 @@
 /** An exec or an attachment over a WebSocket: `channel.k8s.io` and its later versions. */
 import { Cause, Deferred, Effect, Queue, type Scope, Stream } from "effect"
 import type { MessageConnection } from "../MessageConnection.ts"
-import type { OutputChannel, Session, SessionShape, StreamStatus, TerminalSize } from "../Session.ts"
+import type { TerminalSize } from "../../linux/Terminal.ts"
+import type { OutputChannel, Session, SessionShape, StreamStatus } from "../Session.ts"
 import { type RemoteCommandVersion, statusMessage } from "../statusMessage.ts"
 import { ConnectionLost } from "../StreamingError.ts"
 import { terminalSize } from "../terminalSize.ts"
