@@ -129,12 +129,20 @@ platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${d
       }
     })
 
-  const execCgroups = async (containerId: string) => {
-    const running = daemon.client.execSync({ containerId, cmd: ["sleep", "1"], timeout: 20 })
-    await sleep(500)
-    const pid = execRuntime(containerId)
-    const found = pid === undefined ? ["none"] : cgroupsOf(pid)
-    expect((await running).exitCode).toBe(0)
+  /** Where an exec's runtime runs, at the latest when it is where it is expected. */
+  const execCgroups = async (containerId: string, expected: ReadonlyArray<string>) => {
+    let ended = false
+    const running = daemon.client
+      .execSync({ containerId, cmd: ["sleep", "3"], timeout: 20 })
+      .finally(() => void (ended = true))
+    let found: ReadonlyArray<string> = ["nowhere"]
+    while (!ended && found.join() !== expected.join()) {
+      await sleep(20)
+      const pid = execRuntime(containerId)
+      if (pid !== undefined && existsSync(`/proc/${pid}/cgroup`)) found = cgroupsOf(pid)
+    }
+    await daemon.client.stopContainer({ containerId, timeout: 0 })
+    await running
     return found
   }
 
@@ -147,8 +155,12 @@ platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${d
     expect(cgroupsOf(pidIn(inPod, "pidfile"))).toEqual([`${parent}/crio-${inPod}`])
     expect(cgroupsLeft(inPod)).toHaveLength(2 * hierarchies.length)
 
-    expect(await execCgroups(ordinary)).toEqual(own)
-    expect(await execCgroups(inPod)).toEqual([`${parent}/crio-${inPod}`])
+    for (const [containerId, expected] of [
+      [ordinary, own],
+      [inPod, [`${parent}/crio-${inPod}`]]
+    ] as const) {
+      expect(await execCgroups(containerId, expected)).toEqual(expected)
+    }
     for (const containerId of [ordinary, inPod]) {
       await daemon.client.removeContainer({ containerId })
       expect(cgroupsLeft(containerId)).toEqual([])
