@@ -3,10 +3,9 @@ import { execFileSync } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { makeBusyboxImage } from "../../../scripts/lib/busyboxImage.ts"
-import { codeOf } from "../../../scripts/lib/criClient.ts"
+import { codeOf, removeAllPods } from "../../../scripts/lib/criClient.ts"
 import { preparePlace, type RunningDaemon, startDaemon } from "../../../scripts/lib/daemon.ts"
-import { importImage } from "../../../scripts/lib/importImage.ts"
+import { importBusybox } from "../../../scripts/lib/importImage.ts"
 import { ContainerState, NamespaceMode, SecurityProfile_ProfileType } from "../../../src/gen/runtime/v1/api.ts"
 
 const image = "localhost/handlers:1"
@@ -82,18 +81,12 @@ beforeAll(async () => {
     })
   )
   const place = preparePlace({ directory, runtime: "crun", network: 92, configuration })
-  makeBusyboxImage({ directory: `${directory}/layout`, page: "", name: image })
-  const { root: graphRoot, runroot: runRoot } = place
-  await importImage({ graphRoot, runRoot, directory: `${directory}/layout`, name: image })
+  await importBusybox(place, { name: image })
   daemon = await startDaemon(place)
 }, 60_000)
 
 afterAll(async () => {
-  const { items } = await daemon.client.listPodSandbox({})
-  for (const { id: podSandboxId } of items) {
-    await daemon.client.stopPodSandbox({ podSandboxId })
-    await daemon.client.removePodSandbox({ podSandboxId })
-  }
+  await removeAllPods(daemon.client)
   await daemon.stop()
   rmSync(directory, { recursive: true })
 }, 60_000)
