@@ -77,17 +77,19 @@ platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${d
     rmSync(directory, { recursive: true })
   }, 60_000)
 
-  const runPod = async (runtimeHandler: string) => {
+  const runPod = async (runtimeHandler: string, cgroupParent = parent) => {
     const metadata = { name: "monitors", namespace: "default", uid: `uid-${pods++}`, attempt: 0 }
-    const linux = { cgroupParent: parent, securityContext: { namespaceOptions } }
+    const linux = { cgroupParent, securityContext: { namespaceOptions } }
     const config = { metadata, logDirectory: `${directory}/logs`, linux }
     mkdirSync(`${directory}/logs`, { recursive: true })
     return (await daemon.client.runPodSandbox({ config, runtimeHandler })).podSandboxId
   }
 
-  const start = async (handler: string, command: string, name = image) => {
+  const start = async (handler: string, command: string, name = image) => startIn(await runPod(handler), command, name)
+
+  const startIn = async (podSandboxId: string, command: string, name = image) => {
     const { containerId } = await daemon.client.createContainer({
-      podSandboxId: await runPod(handler),
+      podSandboxId,
       config: {
         metadata: { name: "main", attempt: 0 },
         image: { image: name, userSpecifiedImage: name },
@@ -166,6 +168,18 @@ platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${d
       expect(cgroupsLeft(containerId)).toEqual([])
     }
   }, 60_000)
+
+  it("count among the pod's processes where they are in its cgroup", async () => {
+    const counts: Array<number> = []
+    for (const handler of ["", "inpod"]) {
+      const podSandboxId = await runPod(handler, `${parent}/pod${handler}`)
+      const containerId = await startIn(podSandboxId, "exec sleep 100000")
+      const { stats } = await daemon.client.podSandboxStats({ podSandboxId })
+      counts.push(Number(stats?.linux?.process?.processCount?.value))
+      await daemon.client.removeContainer({ containerId })
+    }
+    expect(counts).toEqual([1, 2])
+  }, 30_000)
 
   it("record every end before they go with their cgroups", async () => {
     const ended = await start("inpod", "sleep 0.2; exit 7")
