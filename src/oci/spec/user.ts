@@ -7,7 +7,17 @@ import { type LinuxContainerSecurityContext, SupplementalGroupsPolicy } from "..
 import { Files } from "../../linux/Files.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { SpecHostError } from "../OciError.ts"
-import { type Fault, invalid, orFail } from "./fault.ts"
+import {
+  type Account,
+  accountById,
+  accountNamed,
+  type Accounts,
+  groupNamed,
+  groupsWith,
+  largestId,
+  parseId
+} from "./accounts.ts"
+import { type Fault, faultError, invalid } from "./fault.ts"
 
 export interface ContainerUser {
   readonly uid: number
@@ -23,54 +33,6 @@ export type UserRequest = Pick<
   "runAsUser" | "runAsGroup" | "runAsUsername" | "supplementalGroups" | "supplementalGroupsPolicy"
 >
 
-export interface Accounts {
-  /** Texts of the image's /etc/passwd and /etc/group; "" where there is none. */
-  readonly passwd: string
-  readonly group: string
-}
-
-interface Account {
-  readonly name: string
-  readonly uid: number
-  readonly gid: number
-  readonly home: string
-}
-
-/** The kernel's ids go up to 2^32-2, Kubernetes' to here; larger ones have wrapped to root elsewhere (CVE-2024-40635). */
-const largestId = 0x7fffffff
-
-const parseId = (text: string | undefined): number | undefined => {
-  if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined
-  const id = Number(text)
-  return id <= largestId ? id : undefined
-}
-
-const hasControlBytes = (text: string) => Array.from(text).some((character) => character < " " || character === "\x7f")
-
-const accountsOf = function* (passwd: string): Generator<Account> {
-  for (const line of passwd.split("\n")) {
-    const [name = "", , uidText, gidText, , home = ""] = line.split(":")
-    const uid = parseId(uidText)
-    const gid = parseId(gidText)
-    if (name !== "" && uid !== undefined && gid !== undefined) {
-      yield { name, uid, gid, home: home.startsWith("/") && !hasControlBytes(home) ? home : "/" }
-    }
-  }
-}
-
-const groupsOf = function* (group: string): Generator<{ name: string; gid: number; members: ReadonlyArray<string> }> {
-  for (const line of group.split("\n")) {
-    const [name = "", , gidText, members = ""] = line.split(":")
-    const gid = parseId(gidText)
-    if (name !== "" && gid !== undefined) yield { name, gid, members: members.split(",") }
-  }
-}
-
-const find = <A>(items: Iterable<A>, test: (item: A) => boolean): A | undefined => {
-  for (const item of items) if (test(item)) return item
-  return undefined
-}
-
 /** What begins like a number is one, and is never looked up as a name: "0x0", "-1" and " 0" are errors. */
 const looksNumeric = (text: string) => /^[\s+\-\d]/.test(text)
 
@@ -81,75 +43,71 @@ const checkedId = (field: string, text: string): Result.Result<number, Fault> =>
     : Result.succeed(id)
 }
 
-const byUid = (passwd: string, uid: number): Account =>
-  find(accountsOf(passwd), (account) => account.uid === uid) ?? { name: "", uid, gid: 0, home: "/" }
+const byUid = (passwd: string, uid: number): Effect.Effect<Account> =>
+  Effect.map(accountById(passwd, uid), (found) => found ?? { name: "", uid, gid: 0, home: "/" })
 
-const userNamed = (field: string, text: string, { passwd }: Accounts): Result.Result<Account, Fault> => {
-  if (looksNumeric(text)) return Result.map(checkedId(field, text), (uid) => byUid(passwd, uid))
-  const account = find(accountsOf(passwd), ({ name }) => name === text)
-  return account === undefined
-    ? invalid(field, `user ${JSON.stringify(text)} is not in the image's /etc/passwd; use a numeric id`)
-    : Result.succeed(account)
-}
+const userOf = Effect.fnUntraced(function* (field: string, text: string, { passwd }: Accounts) {
+  if (looksNumeric(text)) return yield* byUid(passwd, yield* Effect.fromResult(checkedId(field, text)))
+  const account = yield* accountNamed(passwd, text)
+  if (account !== undefined) return account
+  const reason = `user ${JSON.stringify(text)} is not in the image's /etc/passwd; use a numeric id`
+  return yield* Effect.fromResult(invalid(field, reason))
+})
 
-const groupNamed = (field: string, text: string, { group }: Accounts): Result.Result<number, Fault> => {
-  if (looksNumeric(text)) return checkedId(field, text)
-  const found = find(groupsOf(group), ({ name }) => name === text)
-  return found === undefined
-    ? invalid(field, `group ${JSON.stringify(text)} is not in the image's /etc/group; use a numeric id`)
-    : Result.succeed(found.gid)
-}
+const gidOf = Effect.fnUntraced(function* (field: string, text: string, { group }: Accounts) {
+  if (looksNumeric(text)) return yield* Effect.fromResult(checkedId(field, text))
+  const found = yield* groupNamed(group, text)
+  if (found !== undefined) return found.gid
+  const reason = `group ${JSON.stringify(text)} is not in the image's /etc/group; use a numeric id`
+  return yield* Effect.fromResult(invalid(field, reason))
+})
 
 /** The image's USER: "", "user", "uid", "user:group" … */
-const imageUser = (text: string, accounts: Accounts): Result.Result<Account, Fault> =>
-  Result.gen(function* () {
-    if (text === "") return byUid(accounts.passwd, 0)
-    const colon = text.indexOf(":")
-    const userText = colon < 0 ? text : text.slice(0, colon)
-    const account = userText === "" ? byUid(accounts.passwd, 0) : yield* userNamed("image USER", userText, accounts)
-    return colon < 0 || colon === text.length - 1
-      ? account
-      : { ...account, gid: yield* groupNamed("image USER", text.slice(colon + 1), accounts) }
-  })
+const imageUser = Effect.fnUntraced(function* (text: string, accounts: Accounts) {
+  if (text === "") return yield* byUid(accounts.passwd, 0)
+  const colon = text.indexOf(":")
+  const userText = colon < 0 ? text : text.slice(0, colon)
+  const account = yield* userText === "" ? byUid(accounts.passwd, 0) : userOf("image USER", userText, accounts)
+  if (colon < 0 || colon === text.length - 1) return account
+  return { ...account, gid: yield* gidOf("image USER", text.slice(colon + 1), accounts) }
+})
 
-const primary = (request: UserRequest, fromImage: string, accounts: Accounts): Result.Result<Account, Fault> =>
-  Result.gen(function* () {
-    const field = "linux.security_context"
-    const { runAsUser, runAsGroup, runAsUsername } = request
-    if (runAsUser !== undefined && runAsUsername !== "") {
-      return yield* invalid(`${field}.run_as_username`, "run_as_user is given as well; only one of them may be")
-    }
-    if (runAsGroup !== undefined && runAsUser === undefined && runAsUsername === "") {
-      return yield* invalid(`${field}.run_as_group`, "needs run_as_user or run_as_username")
-    }
-    const account =
-      runAsUser !== undefined
-        ? byUid(accounts.passwd, yield* checkedId(`${field}.run_as_user`, String(runAsUser.value)))
-        : runAsUsername !== ""
-          ? yield* userNamed(`${field}.run_as_username`, runAsUsername, accounts)
-          : yield* imageUser(fromImage, accounts)
-    return runAsGroup === undefined
-      ? account
-      : { ...account, gid: yield* checkedId(`${field}.run_as_group`, String(runAsGroup.value)) }
-  })
+const primary = Effect.fnUntraced(function* (request: UserRequest, fromImage: string, accounts: Accounts) {
+  const field = "linux.security_context"
+  const { runAsUser, runAsGroup, runAsUsername } = request
+  const refuse = (name: string, reason: string) => Effect.fromResult(invalid(`${field}.${name}`, reason))
+  if (runAsUser !== undefined && runAsUsername !== "") {
+    return yield* refuse("run_as_username", "run_as_user is given as well; only one of them may be")
+  }
+  if (runAsGroup !== undefined && runAsUser === undefined && runAsUsername === "") {
+    return yield* refuse("run_as_group", "needs run_as_user or run_as_username")
+  }
+  const id = (name: string, value: bigint) => Effect.fromResult(checkedId(`${field}.${name}`, String(value)))
+  const account =
+    runAsUser !== undefined
+      ? yield* byUid(accounts.passwd, yield* id("run_as_user", runAsUser.value))
+      : yield* runAsUsername === ""
+          ? imageUser(fromImage, accounts)
+          : userOf(`${field}.run_as_username`, runAsUsername, accounts)
+  return runAsGroup === undefined ? account : { ...account, gid: yield* id("run_as_group", runAsGroup.value) }
+})
 
 /** CRI SupplementalGroupsPolicy: Merge adds the groups that the image gives the user, Strict does not. */
-export const containerUser = (
+export const containerUser: (
   request: UserRequest,
   fromImage: string,
   accounts: Accounts
-): Result.Result<ContainerUser, Fault> =>
-  Result.gen(function* () {
-    const { name, uid, gid, home } = yield* primary(request, fromImage, accounts)
-    const listed = yield* Result.all(
+) => Effect.Effect<ContainerUser, Fault> = Effect.fnUntraced(function* (request, fromImage, accounts) {
+  const { name, uid, gid, home } = yield* primary(request, fromImage, accounts)
+  const listed = yield* Effect.fromResult(
+    Result.all(
       request.supplementalGroups.map((group) => checkedId("linux.security_context.supplemental_groups", String(group)))
     )
-    const merges = request.supplementalGroupsPolicy !== SupplementalGroupsPolicy.Strict && name !== ""
-    const memberships = merges
-      ? Array.from(groupsOf(accounts.group)).filter(({ members }) => members.includes(name))
-      : []
-    return { uid, gid, home, additionalGids: [...new Set([gid, ...listed, ...memberships.map((group) => group.gid)])] }
-  })
+  )
+  const merges = request.supplementalGroupsPolicy !== SupplementalGroupsPolicy.Strict && name !== ""
+  const memberships = merges ? yield* groupsWith(accounts.group, name) : []
+  return { uid, gid, home, additionalGids: [...new Set([gid, ...listed, ...memberships])] }
+})
 
 const noRequest: UserRequest = {
   runAsUser: undefined,
@@ -178,5 +136,7 @@ export const resolveUser = Effect.fn("resolveUser")(function* (
     return Buffer.from(bytes).toString("utf8")
   })
   const accounts = { passwd: yield* read("/etc/passwd"), group: yield* read("/etc/group") }
-  return yield* orFail(containerId, containerUser(request ?? noRequest, fromImage, accounts))
+  return yield* containerUser(request ?? noRequest, fromImage, accounts).pipe(
+    Effect.mapError((fault) => faultError(containerId, fault))
+  )
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
 import { SupplementalGroupsPolicy } from "../../../src/gen/runtime/v1/api.ts"
 import { Files } from "../../../src/linux/Files.ts"
 import { LinuxError } from "../../../src/linux/LinuxError.ts"
@@ -29,7 +29,7 @@ const none: UserRequest = {
   supplementalGroupsPolicy: SupplementalGroupsPolicy.Merge
 }
 const resolve = (fields: Partial<UserRequest>, user = "") =>
-  outcome(containerUser({ ...none, ...fields }, user, accounts))
+  outcome(Effect.runSync(Effect.result(containerUser({ ...none, ...fields }, user, accounts))))
 const id = (value: bigint) => ({ value })
 
 describe("the image's USER", () => {
@@ -70,6 +70,53 @@ describe("the image's USER", () => {
 
   it.each(["nobody", "huge", "alice:nogroup", "alice:number", "Alice"])("%j is not in the image", (user) =>
     assert.match(String(resolve({}, user)), /^invalid image USER: (user|group) .* is not in the image/)
+  )
+})
+
+describe("files that an image fills to the brim", () => {
+  const resolves = (passwd: string, group: string, user: string) =>
+    Effect.gen(function* () {
+      let turns = 0
+      const others = yield* Effect.forkChild(Effect.forever(Effect.map(Effect.yieldNow, () => turns++)))
+      const found = yield* Effect.result(containerUser(none, user, { passwd, group }))
+      yield* Fiber.interrupt(others)
+      return { found: outcome(found), turns }
+    })
+  const size = 1024 * 1024
+
+  it.effect("do not keep others from their work", () =>
+    Effect.gen(function* () {
+      const passwd = `${"a:\n".repeat(size)}a:x:5:6::/:\n`
+      const group = `${"g::7:a\n".repeat(size / 8)}`
+      const { found, turns } = yield* resolves(passwd, group, "a")
+      assert.deepStrictEqual(found, { uid: 5, gid: 6, home: "/", additionalGids: [6, 7] })
+      assert.isAbove(turns, 100)
+    })
+  )
+
+  it.effect("are one line", () =>
+    Effect.gen(function* () {
+      const group = `g:x:7:${"b,".repeat(size)}a\n`
+      const line = `a:x:5:6:${":".repeat(size)}`
+      assert.deepStrictEqual((yield* resolves(line, group, "5")).found, {
+        uid: 5,
+        gid: 6,
+        home: "/",
+        additionalGids: [6, 7]
+      })
+    })
+  )
+})
+
+describe("ids with zeros before them, names within other names", () => {
+  const text = { passwd: "xa:x:3:3::/:\na:x:0005:6::/home:\n", group: "g:x:7:xa,ab\nh:x:8:ab,a\n" }
+  it.each(["a", "5"])("%j", (user) =>
+    assert.deepStrictEqual(outcome(Effect.runSync(Effect.result(containerUser(none, user, text)))), {
+      uid: 5,
+      gid: 6,
+      home: "/home",
+      additionalGids: [6, 8]
+    })
   )
 })
 
