@@ -9,13 +9,8 @@ import { type AddressInfo, connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { spdyPortForward } from "../../../src/streaming/spdy/portForward.ts"
 import { spdyRemoteCommand } from "../../../src/streaming/spdy/remoteCommand.ts"
-import type {
-  ByteConnection,
-  Forward,
-  PortForwardSession,
-  Session,
-  TerminalSize
-} from "../../../src/streaming/Session.ts"
+import type { ByteConnection, Forward, PortForwardSession, Session } from "../../../src/streaming/Session.ts"
+import type { TerminalSize } from "../../../src/linux/Terminal.ts"
 import type { ConnectionLost } from "../../../src/streaming/StreamingError.ts"
 import { makeByteConnection } from "../../../src/streaming/transport/byteConnection.ts"
 import { buildSpdyClient } from "./spdyClient.ts"
