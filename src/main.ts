@@ -102,7 +102,11 @@ const harness = (args: ReadonlyArray<string>) => {
     .then(({ runHarness }) => runHarness({ arguments: args, environment: process.env, signal: abort.signal }))
     .then(
       (code) => process.exit(code),
-      () => process.exit(130)
+      (error: unknown) => {
+        if (abort.signal.aborted) process.exit(130)
+        process.stderr.write(`cricket: harness: ${messageOf(error)}\n`)
+        process.exit(2)
+      }
     )
 }
 
