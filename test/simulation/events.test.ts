@@ -3,7 +3,7 @@
  * and none before the one that it follows; without a fault each one is told.
  */
 import { assert, describe, it } from "@effect/vitest"
-import type { FaultKind } from "../world/exhaust.ts"
+import type { FaultKind } from "../world/plannedRuns.ts"
 import { crew } from "./crew/Crew.ts"
 import { byObject, order, run } from "./support/heardEvents.ts"
 

@@ -2,7 +2,8 @@
  * `node test/simulation/sweep.ts KIND,KIND… [OPTIONS]`: a part of the suite or more than it, with everything it finds.
  * The options are JSON: `{"after":"cleanup","when":["after"],"walk":{"handler":"runc"}}`.
  */
-import { formatReport, type FaultKind } from "../world/exhaust.ts"
+import { formatReport } from "../world/exhaust.ts"
+import type { FaultKind } from "../world/plannedRuns.ts"
 import { replayCommand, sweep, type SweepOptions } from "./support/sweep.ts"
 
 const [kinds = "", more = "{}"] = process.argv.slice(2)

@@ -1,5 +1,6 @@
 /** The choke point: every call through the seam is counted and logged here, and here the planned fault strikes. */
 import { Context, Effect, type Exit, type Fiber } from "effect"
+import { createHash } from "node:crypto"
 import { LinuxError } from "../../src/linux/LinuxError.ts"
 import type { Loss } from "./Node.ts"
 
@@ -53,7 +54,15 @@ export interface CallRecord {
   readonly subject: string
   /** False for a point in the midst of an operation, where nothing can fail but the daemon or its host. */
   readonly failable: boolean
+  /** What had happened in the world before: it is one more at the next call when this one is all that has. */
+  readonly events: number
+  /** Number of the call through the seam that was done last. */
+  readonly last: number
+  /** What each kind of power loss would leave; only where somebody has asked for it. */
+  readonly survivors?: Readonly<Record<"all" | "content", string>>
 }
+
+type Call = Omit<CallRecord, "number" | "where" | "step" | "events" | "last" | "survivors">
 
 /** Errors that an operation can have whatever the state of the world: never one that would be a lie about it (ENOENT). */
 const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -126,6 +135,12 @@ const errnos: Readonly<Record<string, ReadonlyArray<string>>> = {
 export const possibleErrors = (call: Pick<CallRecord, "service" | "operation" | "failable">): ReadonlyArray<string> =>
   call.failable ? (errnos[`${call.service}.${call.operation}`] ?? ["EIO"]) : []
 
+/** What of the world decides what a fault can do at a call. */
+export interface Look {
+  readonly turns: () => number
+  readonly survivors: (loss: Loss) => string
+}
+
 /** One life of the daemon as the choke point sees it. */
 export interface CallerLife {
   readonly dead: () => boolean
@@ -154,14 +169,21 @@ export class Calls {
   phase = "background"
   /** Calls are numbered only while armed: the set-up of a world is not under test. */
   armed = false
+  /** Whether records tell what a power loss would leave. */
+  watchesDisk = false
   private readonly counts: Record<Where, number> = { seam: 0, program: 0, request: 0 }
   private readonly actions: FaultActions
   private readonly spend: () => string
+  private readonly look: Look
+  private acts = 0
+  private last = 0
+  private underway = 0
 
   /** `spend` moves the clock by the cost of a call and answers the time for the log. */
-  constructor(actions: FaultActions, spend: () => string) {
+  constructor(actions: FaultActions, spend: () => string, look: Look) {
     this.actions = actions
     this.spend = spend
+    this.look = look
   }
 
   note(line: string): void {
@@ -171,14 +193,14 @@ export class Calls {
   /** Passes a call of the daemon. `toError` makes an error of the operation's own kind; `act` is what the call does. */
   pass<A, E>(
     life: CallerLife,
-    call: Omit<CallRecord, "number" | "where" | "step">,
+    call: Call,
     toError: (code: string) => E,
     act: Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.withFiber((fiber) => {
       if (life.dead()) return Effect.never
       const fault = this.enter("seam", fiber.getRef(Step) ?? this.phase, call)
-      if (fault === undefined) return Effect.flatMap(Effect.yieldNow, () => this.alive(life, act))
+      if (fault === undefined) return Effect.flatMap(Effect.yieldNow, () => this.whileItTakes(this.alive(life, act)))
       return this.struckBy(fault, fiber, life, toError, act)
     })
   }
@@ -186,7 +208,7 @@ export class Calls {
   /** As `pass`, for what is done at once; `act` answers its end. Nearly all calls are such, and this is their short way. */
   passSync<A, E>(
     life: CallerLife,
-    call: Omit<CallRecord, "number" | "where" | "step">,
+    call: Call,
     toError: (code: string) => E,
     act: () => Exit.Exit<A, E>
   ): Effect.Effect<A, E> {
@@ -194,8 +216,11 @@ export class Calls {
       if (life.dead()) return Effect.never
       const fault = this.enter("seam", fiber.getRef(Step) ?? this.phase, call)
       if (fault !== undefined) return this.struckBy(fault, fiber, life, toError, Effect.suspend(act))
+      const number = this.counts.seam
       return Effect.flatMap(Effect.yieldNow, () => {
         if (life.dead()) return Effect.never
+        this.acts++
+        this.last = number
         const end = act()
         return life.dead() ? Effect.never : end
       })
@@ -220,11 +245,11 @@ export class Calls {
     })
   }
 
-  private enter(where: Where, step: string, call: Omit<CallRecord, "number" | "where" | "step">): Fault | undefined {
+  private enter(where: Where, step: string, call: Call): Fault | undefined {
     const time = this.spend()
     if (!this.armed) return undefined
     const number = ++this.counts[where]
-    const record = { number, where, step, ...call }
+    const record = { number, where, step, ...call, events: this.events(), last: this.last, ...this.survivors() }
     this.records.push(record)
     this.log.push(`${time} ${where}#${number} ${step} ${call.service}.${call.operation} ${call.subject}`)
     const { plan } = this
@@ -234,6 +259,24 @@ export class Calls {
     this.struck = record
     this.log.push(`${time} *** ${describeFault(fault)}`)
     return fault
+  }
+
+  /** What takes a while changes the world whenever it likes. */
+  private whileItTakes<A, E>(act: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      this.underway++
+      return Effect.onExit(act, () => Effect.sync(() => this.underway--))
+    })
+  }
+
+  private events(): number {
+    if (this.underway > 0) this.acts += 2
+    return this.acts + this.look.turns()
+  }
+
+  private survivors(): Pick<CallRecord, "survivors"> {
+    if (!this.watchesDisk) return {}
+    return { survivors: { all: digest(this.look.survivors("all")), content: digest(this.look.survivors("content")) } }
   }
 
   private struckBy<A, E>(
@@ -276,6 +319,8 @@ export class Calls {
     )
   }
 }
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex")
 
 export const linuxError = (operation: string, subject: string, code: string): LinuxError =>
   new LinuxError({ operation, subject, code })

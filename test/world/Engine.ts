@@ -57,6 +57,10 @@ export class Engine {
   nowUs = epochUs
   /** Tasks run so far. */
   tasks = 0
+  /** One more whenever something else than the daemon has had its turn: a task of another owner, or the time. */
+  turns = 0
+  /** The daemon's own tasks. */
+  daemon: Owner | undefined
   private queue: Array<Task> = []
   private head = 0
   private readonly sleepers: Array<Sleeper> = []
@@ -118,6 +122,7 @@ export class Engine {
         return "deadline"
       }
       this.nowUs = Math.max(this.nowUs, next.atUs)
+      this.turns++
     }
   }
 
@@ -143,6 +148,7 @@ export class Engine {
     const task = this.takeTask()
     if (task === undefined) return false
     if (++this.tasks > this.maxTasks) throw new Error(`live-lock: ${this.maxTasks} tasks without an end`)
+    if (task.owner !== this.daemon) this.turns++
     if (!task.owner.dead) task.run()
     return true
   }

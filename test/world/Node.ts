@@ -213,6 +213,21 @@ export const losePower = (directory: DiskDirectory, loss: Loss): void => {
   directory.durable = new Map(directory.entries)
 }
 
+/** What a power loss would leave, as a text: losses that leave the same are the same. */
+export const survivors = (directory: DiskDirectory, loss: Loss): string => {
+  const entries = loss === "all" ? directory.durable : directory.entries
+  const lines: Array<string> = []
+  for (const name of [...entries.keys()].toSorted()) lines.push(`${name} ${survivor(entries.get(name) as Node, loss)}`)
+  return `${directory.opaque ? "opaque" : ""}{${lines.join(",")}}`
+}
+
+const survivor = (node: Node, loss: Loss): string => {
+  const attributes = `${node.kind} ${node.mode} ${node.uid} ${node.gid}`
+  if (node instanceof DiskDirectory) return `${attributes} ${survivors(node, loss)}`
+  if (node instanceof FileNode) return `${attributes} ${Buffer.from(node.durable).toString("latin1")}`
+  return node instanceof SymlinkNode ? `${attributes} ${node.target}` : attributes
+}
+
 /** Declares everything as it is now durable: how a world starts, and what sync(2) does. */
 export const makeDurable = (directory: DiskDirectory): void => {
   directory.sync()

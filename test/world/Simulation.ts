@@ -40,6 +40,8 @@ export interface RunOptions {
   readonly after?: "cleanup" | "retry"
   /** What a run without faults leaves behind, which is therefore no leak. */
   readonly accepted?: Holdings
+  /** Records tell what a power loss would leave. */
+  readonly watchesDisk?: boolean
 }
 
 export interface RunResult {
@@ -96,6 +98,7 @@ class Run<S> {
     this.beganUs = this.world.engine.nowUs
     const { calls } = this.world
     calls.plan = options.plan
+    calls.watchesDisk = options.watchesDisk === true
     this.world.hooks = { cancel: () => this.daemon?.cancel(), terminate: () => this.daemon?.terminate() }
   }
 

@@ -15,6 +15,7 @@ import {
   FileNode,
   losePower,
   makeDurable,
+  survivors,
   type FileSystem,
   type Loss,
   type NamespaceNode
@@ -118,6 +119,10 @@ export class World {
       () => {
         this.engine.nowUs += callCostUs
         return `${this.engine.nowUs - this.bootUs}us`
+      },
+      {
+        turns: () => this.engine.turns,
+        survivors: (loss) => survivors(this.disk, loss)
       }
     )
     this.diskFs = this.fileSystem("ext4", false)
@@ -182,6 +187,7 @@ export class World {
       newSession: true
     })
     this.selfPid = process.pid
+    this.engine.daemon = process.owner
     this.life = { number: ++this.lives, process, dead: () => process.owner.dead }
     this.calls.note(`-- life ${this.lives} pid ${process.pid} boot ${this.boots}`)
     return this.life

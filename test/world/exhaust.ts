@@ -1,22 +1,11 @@
 /** Every fault at every point of a scenario, and the table of what was run. */
-import { possibleErrors, type CallRecord, type Fault, type FaultPlan, type When, type Where } from "./Calls.ts"
+import type { CallRecord, FaultPlan, Where } from "./Calls.ts"
 import type { Holdings } from "./Leftovers.ts"
+import { allKinds, type FaultKind, plannedRuns, type PlannedRun, type PlanOptions } from "./plannedRuns.ts"
 import { describePlan, logHash, runScenario, type Scenario } from "./Simulation.ts"
 
-export type FaultKind = Fault["kind"]
-
-export interface ExhaustOptions<S> {
+export interface ExhaustOptions<S> extends PlanOptions {
   readonly make: () => Scenario<S>
-  /** Default: all. */
-  readonly kinds?: ReadonlyArray<FaultKind>
-  /**
-   * Where crashes and interruptions strike. What comes after one call is before the next in the same fiber, so "before"
-   * alone (the default) reaches nearly every state in half the time. A request is met on both sides always.
-   */
-  readonly when?: ReadonlyArray<When>
-  readonly after?: "cleanup" | "retry"
-  /** Only points of these steps. */
-  readonly steps?: ReadonlyArray<string>
   readonly seed?: number
   /** Stops after about so many failures. Default 20. */
   readonly maxFailures?: number
@@ -30,57 +19,15 @@ export interface FailedRun {
 
 export interface Report {
   readonly failed: ReadonlyArray<FailedRun>
+  /** Faults at points. */
   readonly planned: number
+  /** Those of which a run has told what comes of them. */
+  readonly done: number
   readonly runs: number
   readonly wallMs: number
-  /** Points by step, and runs by step and kind. */
+  /** Points by step, and faults at them by step and kind. */
   readonly points: ReadonlyMap<string, Readonly<Record<Where, number>>>
-  readonly runsBy: ReadonlyMap<string, ReadonlyMap<FaultKind, number>>
-}
-
-export const allKinds: ReadonlyArray<FaultKind> = [
-  "fail",
-  "interrupt",
-  "cancel",
-  "terminate",
-  "crash",
-  "power",
-  "exit",
-  "kill"
-]
-
-function* faultsOf(call: CallRecord, kinds: ReadonlySet<FaultKind>, whens: ReadonlyArray<When>): Generator<Fault> {
-  const program = call.where === "program"
-  const here = { program: ["before"], request: ["before", "after"], seam: whens } as const
-  if (!program && kinds.has("fail")) for (const code of possibleErrors(call)) yield { kind: "fail", code }
-  if (program && kinds.has("exit")) yield { kind: "exit" }
-  if (program && kinds.has("kill")) yield { kind: "kill" }
-  for (const when of here[call.where]) {
-    // Nobody interrupts the daemon's own loops but its end, and that is "terminate".
-    if (!program && call.failable && call.step !== "background" && kinds.has("interrupt"))
-      yield { kind: "interrupt", when }
-    if (call.step !== "Start" && kinds.has("cancel")) yield { kind: "cancel", when }
-    if (kinds.has("terminate")) yield { kind: "terminate", when }
-    if (kinds.has("crash")) yield { kind: "crash", when }
-    if (kinds.has("power")) {
-      yield { kind: "power", when, loss: "all" }
-      yield { kind: "power", when, loss: "content" }
-    }
-  }
-}
-
-export const plansFor = (
-  records: ReadonlyArray<CallRecord>,
-  options: Pick<ExhaustOptions<never>, "kinds" | "steps" | "when">
-): ReadonlyArray<FaultPlan> => {
-  const kinds = new Set(options.kinds ?? allKinds)
-  const plans: Array<FaultPlan> = []
-  for (const call of records) {
-    if (options.steps !== undefined && !options.steps.includes(call.step)) continue
-    for (const fault of faultsOf(call, kinds, options.when ?? ["before"]))
-      plans.push({ at: call.number, where: call.where, fault })
-  }
-  return plans
+  readonly doneBy: ReadonlyMap<string, ReadonlyMap<FaultKind, number>>
 }
 
 /** What the runs with faults are made from and held against. */
@@ -91,9 +38,13 @@ export interface Reference {
 }
 
 /** A run without faults, twice: it must succeed, and its log must be the same each time. */
-export const referenceOf = async <S>({ make, seed }: Pick<ExhaustOptions<S>, "make" | "seed">): Promise<Reference> => {
+export const referenceOf = async <S>({
+  make,
+  seed,
+  kinds
+}: Pick<ExhaustOptions<S>, "make" | "seed" | "kinds">): Promise<Reference> => {
   const order = seed === undefined ? {} : { seed }
-  const result = await runScenario(make, order)
+  const result = await runScenario(make, { ...order, watchesDisk: (kinds ?? allKinds).includes("power") })
   const again = await runScenario(make, order)
   const failures = [...result.failures]
   if (logHash(result.log) !== logHash(again.log)) {
@@ -104,19 +55,19 @@ export const referenceOf = async <S>({ make, seed }: Pick<ExhaustOptions<S>, "ma
 }
 
 /** What came of some of the plans. */
-export type PlanRuns = Pick<Report, "failed" | "runs" | "runsBy">
+export type PlanRuns = Pick<Report, "failed" | "runs" | "done" | "doneBy">
 
 /** Runs plans until so many have failed. */
 export const runPlans = async <S>(
   { make, seed, after }: Pick<ExhaustOptions<S>, "make" | "seed" | "after">,
-  plans: ReadonlyArray<FaultPlan>,
+  planned: ReadonlyArray<PlannedRun>,
   accepted: Holdings,
   maxFailures: number
 ): Promise<PlanRuns> => {
   const failed: Array<FailedRun> = []
-  const runsBy = new Map<string, Map<FaultKind, number>>()
-  let runs = 0
-  for (const plan of plans) {
+  const doneBy = new Map<string, Map<FaultKind, number>>()
+  let [runs, done] = [0, 0]
+  for (const { plan, steps } of planned) {
     const result = await runScenario(make, {
       plan,
       accepted,
@@ -124,24 +75,25 @@ export const runPlans = async <S>(
       ...(seed === undefined ? {} : { seed })
     })
     runs++
-    count(runsBy, result.struck?.step ?? "?", plan.fault.kind, 1)
+    done += steps.length
+    for (const step of steps) count(doneBy, step, plan.fault.kind, 1)
     if (result.failures.length === 0) continue
     failed.push({ plan, title: describePlan(plan, result.struck), failures: result.failures })
     if (failed.length >= maxFailures) break
   }
-  return { failed, runs, runsBy }
+  return { failed, runs, done, doneBy }
 }
 
-const count = (runsBy: Map<string, Map<FaultKind, number>>, step: string, kind: FaultKind, more: number): void => {
-  const row = runsBy.get(step) ?? new Map<FaultKind, number>()
+const count = (doneBy: Map<string, Map<FaultKind, number>>, step: string, kind: FaultKind, more: number): void => {
+  const row = doneBy.get(step) ?? new Map<FaultKind, number>()
   row.set(kind, (row.get(kind) ?? 0) + more)
-  runsBy.set(step, row)
+  doneBy.set(step, row)
 }
 
 /** `parts`: none where the run without faults went wrong. */
 export const reportOf = (
   reference: Reference,
-  planned: number,
+  runs: ReadonlyArray<PlannedRun>,
   parts: ReadonlyArray<PlanRuns>,
   wallMs: number
 ): Report => {
@@ -151,19 +103,20 @@ export const reportOf = (
     row[call.where]++
     points.set(call.step, row)
   }
-  const runsBy = new Map<string, Map<FaultKind, number>>()
-  for (const [step, row] of parts.flatMap((part) => [...part.runsBy])) {
-    for (const [kind, runs] of row) count(runsBy, step, kind, runs)
+  const doneBy = new Map<string, Map<FaultKind, number>>()
+  for (const [step, row] of parts.flatMap((part) => [...part.doneBy])) {
+    for (const [kind, more] of row) count(doneBy, step, kind, more)
   }
   const { failures } = reference
   const unfit = failures.length === 0 ? [] : [{ plan: undefined, title: "the run without faults", failures }]
   return {
     failed: [...unfit, ...parts.flatMap(({ failed }) => failed)],
-    planned,
+    planned: runs.reduce((sum, { steps }) => sum + steps.length, 0),
     runs: parts.reduce((sum, { runs }) => sum + runs, 0),
+    done: parts.reduce((sum, { done }) => sum + done, 0),
     wallMs,
     points,
-    runsBy
+    doneBy
   }
 }
 
@@ -172,9 +125,9 @@ export const defaultMaxFailures = 20
 export const exhaust = async <S>(options: ExhaustOptions<S>): Promise<Report> => {
   const began = performance.now()
   const reference = await referenceOf(options)
-  const plans = reference.failures.length > 0 ? [] : plansFor(reference.records, options)
-  const part = await runPlans(options, plans, reference.held, options.maxFailures ?? defaultMaxFailures)
-  return reportOf(reference, plans.length, [part], performance.now() - began)
+  const runs = reference.failures.length > 0 ? [] : plannedRuns(reference.records, options)
+  const part = await runPlans(options, runs, reference.held, options.maxFailures ?? defaultMaxFailures)
+  return reportOf(reference, runs, [part], performance.now() - began)
 }
 
 /** The points and runs by step as a table of text; `replay` makes the command that repeats a failed run. */
@@ -183,10 +136,10 @@ export const formatReport = (report: Report, replay: (plan: string) => string = 
   const header = ["step", "request", "seam", "program", ...kinds]
   const rows = [...report.points].map(([step, { request, seam, program }]) => [
     step,
-    ...[request, seam, program, ...kinds.map((kind) => report.runsBy.get(step)?.get(kind) ?? 0)].map(String)
+    ...[request, seam, program, ...kinds.map((kind) => report.doneBy.get(step)?.get(kind) ?? 0)].map(String)
   ])
   const perRun = report.runs === 0 ? "" : `, ${(report.wallMs / report.runs).toFixed(1)} ms a run`
-  const summary = `${report.runs} of ${report.planned} runs, ${report.failed.length} failed, ${(report.wallMs / 1000).toFixed(1)} s${perRun}`
+  const summary = `${report.done} of ${report.planned} faults in ${report.runs} runs, ${report.failed.length} failed, ${(report.wallMs / 1000).toFixed(1)} s${perRun}`
   const failures = report.failed.map(
     ({ title, failures, plan }) =>
       `FAILED ${title}\n  ${failures.join("\n  ")}\n  replay: ${replay(JSON.stringify(plan ?? null))}`

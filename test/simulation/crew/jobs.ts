@@ -1,7 +1,7 @@
 /** What the crew can do. Inputs and outputs pass between processes: plain data, maps and sets. */
-import type { FaultPlan } from "../../world/Calls.ts"
-import { exhaust, type ExhaustOptions, plansFor, referenceOf, runPlans } from "../../world/exhaust.ts"
+import { exhaust, type ExhaustOptions, referenceOf, runPlans } from "../../world/exhaust.ts"
 import type { Holdings } from "../../world/Leftovers.ts"
+import { plannedRuns, type PlannedRun } from "../../world/plannedRuns.ts"
 import type { Plan } from "../random/commands.ts"
 import { runRandom } from "../random/run.ts"
 import { runSeeds } from "../random/seedRuns.ts"
@@ -14,7 +14,7 @@ import type { SweepOptions } from "../support/sweep.ts"
 
 export interface PlansInput {
   readonly options: SweepOptions
-  readonly plans: ReadonlyArray<FaultPlan>
+  readonly runs: ReadonlyArray<PlannedRun>
   readonly accepted: Holdings
   readonly maxFailures: number
 }
@@ -23,13 +23,13 @@ export const jobs = {
   /** The walk without faults, and the plans that follow from it. */
   reference: async ({ walk, ...options }: SweepOptions) => {
     const reference = await referenceOf({ ...options, make: podWalk(walk) })
-    const plans = reference.failures.length > 0 ? [] : plansFor(reference.records, options)
-    return { reference, plans }
+    const runs = reference.failures.length > 0 ? [] : plannedRuns(reference.records, options)
+    return { reference, runs }
   },
 
   /** Some of the plans. */
-  plans: ({ options: { walk, ...options }, plans, accepted, maxFailures }: PlansInput) =>
-    runPlans({ ...options, make: podWalk(walk) }, plans, accepted, maxFailures),
+  plans: ({ options: { walk, ...options }, runs, accepted, maxFailures }: PlansInput) =>
+    runPlans({ ...options, make: podWalk(walk) }, runs, accepted, maxFailures),
 
   /** Every point of the toy daemon. */
   boxes: ({ flaw, ...options }: Omit<ExhaustOptions<never>, "make"> & { readonly flaw: Flaw }) =>

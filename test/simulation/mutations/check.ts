@@ -8,9 +8,9 @@ import type { Search } from "./mutations.ts"
 // Refusals of the simulated kernel are errors by the million; nobody reads their stacks.
 Error.stackTraceLimit = 0
 
-const sweep = async ({ kinds, steps, when, after }: Extract<Search, { readonly kinds: unknown }>) => {
+const sweep = async ({ kinds, steps, when, after, walk }: Extract<Search, { readonly kinds: unknown }>) => {
   const report = await exhaust({
-    make: podWalk(),
+    make: podWalk(walk),
     kinds,
     maxFailures: 1,
     ...(steps === undefined ? {} : { steps }),

@@ -7,8 +7,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { promisify } from "node:util"
 import { plainNode } from "../crew/Crew.ts"
-import type { FaultKind } from "../../world/exhaust.ts"
+import type { FaultKind } from "../../world/plannedRuns.ts"
 import type { When } from "../../world/Calls.ts"
+import type { WalkOptions } from "../support/podWalk.ts"
 
 /** A part of the pod's walk with faults, or random seeds. */
 export type Search =
@@ -17,6 +18,7 @@ export type Search =
       readonly steps?: ReadonlyArray<string>
       readonly when?: ReadonlyArray<When>
       readonly after?: "cleanup" | "retry"
+      readonly walk?: WalkOptions
     }
   | { readonly first: number; readonly count: number }
 

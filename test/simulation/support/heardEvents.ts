@@ -1,7 +1,7 @@
 /** The pod's walk with a client of every life of the daemon that hears its events. */
 import { Effect, Layer, Stream } from "effect"
 import type { FaultPlan } from "../../world/Calls.ts"
-import { type FaultKind, plansFor } from "../../world/exhaust.ts"
+import { type FaultKind, plannedRuns } from "../../world/plannedRuns.ts"
 import { runScenario, type Scenario } from "../../world/Simulation.ts"
 import { type EventKind, Events } from "../../../src/pod/Events.ts"
 import { podWalk } from "./podWalk.ts"
@@ -58,7 +58,7 @@ const steps = ["RunPodSandbox", "CreateContainer", "StartContainer", "StopContai
 /** What is wrong with the events of the walk, with a fault of one kind at every sixth point of it. */
 export const eventFaults = async (kind: FaultKind) => {
   const { result: reference } = await run()
-  const plans = plansFor(reference.records, { kinds: [kind], steps })
+  const plans = plannedRuns(reference.records, { kinds: [kind], steps }).map(({ plan }) => plan)
   // Neighbours differ by a call to the disk or two.
   const chosen = plans.filter((_, index) => index % 6 === 0)
   const faults: Array<string> = []

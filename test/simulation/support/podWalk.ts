@@ -21,6 +21,8 @@ export interface WalkOptions {
   readonly handler?: "crun" | "runc"
   /** The pod has a user namespace of its own. */
   readonly userNamespace?: boolean
+  /** Clients ask for all that can be asked: states, lists, events, statistics. */
+  readonly reads?: boolean
   /** Clients use the container's streams and the pod's port. */
   readonly streams?: boolean
   /** Monitors run in cgroups of their own in the pod's, and the runtime of an ExecSync in the container's. */
@@ -137,8 +139,7 @@ export const podWalk =
   (options: WalkOptions = {}) =>
   (): Scenario<DaemonServices> => {
     const withStreams = options.streams === true
-    // The other walks differ in how a pod is made and used, not in what is told of it.
-    const withReads = !withStreams && options.userNamespace !== true && options.monitorsInPod !== true
+    const withReads = options.reads === true
     let world: World | undefined
     const worldOf = () => world as World
     const kubelet = new Kubelet({

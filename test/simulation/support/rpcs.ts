@@ -1,6 +1,7 @@
 /** The RPCs that are built, the names of the walks' steps, and the points of each RPC in a table. */
 import { handlers } from "../../../src/cri/handlers.ts"
-import { allKinds, formatTable, type FaultKind, type Report } from "../../world/exhaust.ts"
+import { formatTable, type Report } from "../../world/exhaust.ts"
+import { allKinds, type FaultKind } from "../../world/plannedRuns.ts"
 import type { Where } from "../../world/Calls.ts"
 
 export type Rpc = keyof typeof handlers.runtime | keyof typeof handlers.image
@@ -33,12 +34,12 @@ export const rowsOf = (reports: ReadonlyArray<{ readonly walk: string; readonly 
   const counted = new Set<string>()
   for (const { walk, report } of reports) {
     for (const [step, found] of report.points) {
-      if (counted.has(`${walk} ${step}`) || !report.runsBy.has(step)) continue
+      if (counted.has(`${walk} ${step}`) || !report.doneBy.has(step)) continue
       counted.add(`${walk} ${step}`)
       const { points } = rowOf(step)
       for (const where of ["request", "seam", "program"] as const) points[where] += found[where]
     }
-    for (const [step, kinds] of report.runsBy) {
+    for (const [step, kinds] of report.doneBy) {
       const { runs } = rowOf(step)
       for (const [kind, more] of kinds) runs.set(kind, (runs.get(kind) ?? 0) + more)
     }

@@ -8,24 +8,24 @@ export interface SweepOptions extends Omit<ExhaustOptions<never>, "make"> {
 }
 
 /** Under a second of work: the last one keeps the other cores waiting for no longer. */
-const plansAtATime = 12
+const runsAtATime = 12
 
 export const sweep = async ({ maxFailures = defaultMaxFailures, ...options }: SweepOptions): Promise<Report> => {
   const began = performance.now()
-  const { reference, plans } = await crew.run("reference", options)
+  const { reference, runs } = await crew.run("reference", options)
   const parts: Array<PlanRuns> = []
   let failures = 0
   let next = 0
   const takeParts = async () => {
-    while (next < plans.length && failures < maxFailures) {
-      const some = plans.slice(next, (next += plansAtATime))
-      const part = await crew.run("plans", { options, plans: some, accepted: reference.held, maxFailures })
+    while (next < runs.length && failures < maxFailures) {
+      const some = runs.slice(next, (next += runsAtATime))
+      const part = await crew.run("plans", { options, runs: some, accepted: reference.held, maxFailures })
       failures += part.failed.length
       parts.push(part)
     }
   }
   await Promise.all(Array.from({ length: cores }, takeParts))
-  return reportOf(reference, plans.length, parts, performance.now() - began)
+  return reportOf(reference, runs, parts, performance.now() - began)
 }
 
 export const replayCommand =
