@@ -14,10 +14,10 @@ export const builtRpcs: ReadonlyArray<string> = [...Object.keys(handlers.runtime
 /** What a row is of: an RPC, or what the daemon does by itself ("Start", "background") and the programs. */
 export const rpcOf = (step: string): string => step.split(":")[0] as string
 
-/** Points of one RPC, and runs with faults at them. */
+/** Points of one RPC, and the faults at them. */
 export interface RpcRow {
   readonly points: Readonly<Record<Where, number>>
-  readonly runs: ReadonlyMap<FaultKind, number>
+  readonly faults: ReadonlyMap<FaultKind, number>
 }
 
 /**
@@ -25,9 +25,9 @@ export interface RpcRow {
  * namespace) have points of their own only for the steps at which they let faults strike.
  */
 export const rowsOf = (reports: ReadonlyArray<{ readonly walk: string; readonly report: Report }>) => {
-  const rows = new Map<string, { points: Record<Where, number>; runs: Map<FaultKind, number> }>()
+  const rows = new Map<string, { points: Record<Where, number>; faults: Map<FaultKind, number> }>()
   const rowOf = (step: string) => {
-    const row = rows.get(rpcOf(step)) ?? { points: { request: 0, seam: 0, program: 0 }, runs: new Map() }
+    const row = rows.get(rpcOf(step)) ?? { points: { request: 0, seam: 0, program: 0 }, faults: new Map() }
     rows.set(rpcOf(step), row)
     return row
   }
@@ -40,8 +40,8 @@ export const rowsOf = (reports: ReadonlyArray<{ readonly walk: string; readonly 
       for (const where of ["request", "seam", "program"] as const) points[where] += found[where]
     }
     for (const [step, kinds] of report.doneBy) {
-      const { runs } = rowOf(step)
-      for (const [kind, more] of kinds) runs.set(kind, (runs.get(kind) ?? 0) + more)
+      const { faults } = rowOf(step)
+      for (const [kind, more] of kinds) faults.set(kind, (faults.get(kind) ?? 0) + more)
     }
   }
   return rows as ReadonlyMap<string, RpcRow>
@@ -49,9 +49,9 @@ export const rowsOf = (reports: ReadonlyArray<{ readonly walk: string; readonly 
 
 /** "calls": through the seam while the RPC is served. An RPC without any is met at its request and at its answer. */
 export const formatRows = (rows: ReadonlyMap<string, RpcRow>): string => {
-  const header = ["RPC", "requests", "calls", "of programs", ...allKinds, "runs"]
-  const lines = [...rows].map(([rpc, { points, runs }]) => {
-    const byKind = allKinds.map((kind) => runs.get(kind) ?? 0)
+  const header = ["RPC", "requests", "calls", "of programs", ...allKinds, "all"]
+  const lines = [...rows].map(([rpc, { points, faults }]) => {
+    const byKind = allKinds.map((kind) => faults.get(kind) ?? 0)
     const all = byKind.reduce((sum, more) => sum + more, 0)
     return [rpc, ...[points.request, points.seam, points.program, ...byKind, all].map(String)]
   })
