@@ -4,13 +4,29 @@ import { Cni } from "./cni/Cni.ts"
 import { Settings } from "./config/Settings.ts"
 import { type Condition, RuntimeStatus } from "./cri/RuntimeStatus.ts"
 import { Files } from "./linux/Files.ts"
+import { isGone } from "./linux/LinuxError.ts"
 import { type RuntimeHandler, RuntimeHandlers } from "./oci/RuntimeHandlers.ts"
 import { PodSettings } from "./pod/PodSettings.ts"
 
-/** Looked at each time: programs are taken away and put back by updates of packages. */
-const isProgram = Effect.fnUntraced(function* (path: string) {
-  const found = yield* Effect.option((yield* Files).stat(path))
-  return found._tag === "Some" && found.value.kind === "file" && (found.value.mode & 0o111) !== 0
+interface Trouble {
+  /** Of the condition: what is wrong with the program. */
+  readonly state: "Missing" | "Unreadable"
+  readonly text: string
+}
+
+const missing: Trouble = { state: "Missing", text: "is not there" }
+
+/** Looked at each time: programs are taken away and put back by updates of packages. Undefined: it can be run. */
+const troubleWith = Effect.fnUntraced(function* (path: string): Effect.fn.Return<Trouble | undefined, never, Files> {
+  return yield* (yield* Files).stat(path).pipe(
+    Effect.map(({ kind, mode }) => (kind === "file" && (mode & 0o111) !== 0 ? undefined : missing)),
+    // What the disk does not say is not missing.
+    Effect.catch((error) =>
+      Effect.succeed<Trouble>(
+        isGone(error) ? missing : { state: "Unreadable", text: `cannot be looked at (${error.message})` }
+      )
+    )
+  )
 })
 
 /** Without them no container can be made, and kubelet should not send any. */
@@ -22,14 +38,18 @@ const runtimeReady = Effect.fnUntraced(function* (
     const message = "no runtime handler is configured"
     return { ready: false, reason: "RuntimeMissing", message }
   }
-  if (!(yield* isProgram(handler.path))) {
-    const message = `${handler.path}, the OCI runtime of the default handler ${handler.name}, is not there`
-    return { ready: false, reason: "RuntimeMissing", message }
+  const runtimeTrouble = yield* troubleWith(handler.path)
+  if (runtimeTrouble !== undefined) {
+    const { state, text } = runtimeTrouble
+    const message = `${handler.path}, the OCI runtime of the default handler ${handler.name}, ${text}`
+    return { ready: false, reason: `Runtime${state}`, message }
   }
   const monitor = handler.options.monitor_path === "" ? conmonPath : handler.options.monitor_path
-  if (!(yield* isProgram(monitor))) {
-    const message = `${monitor}, which monitors containers, is not there; install conmon or set monitor_path`
-    return { ready: false, reason: "MonitorMissing", message }
+  const monitorTrouble = yield* troubleWith(monitor)
+  if (monitorTrouble !== undefined) {
+    const { state, text } = monitorTrouble
+    const message = `${monitor}, which monitors containers, ${text}; install conmon or set monitor_path`
+    return { ready: false, reason: `Monitor${state}`, message }
   }
   return { ready: true }
 })

@@ -50,9 +50,12 @@ const recovered = "30 seconds"
 /** A fault may show once, while it is there; not for ever. */
 export const status = (worldOf: WorldOf) =>
   Effect.gen(function* () {
-    const ready = (yield* conditions).every(({ status }) => status)
-    if (ready) return
+    const found = yield* conditions
+    if (found.every(({ status }) => status)) return
     yield* must("a node without faults is ready", worldOf().calls.struck !== undefined)
+    // Nobody has taken a program away.
+    const missing = found.filter(({ reason }) => reason.endsWith("Missing"))
+    yield* mustEqual("what is said to be missing", missing, [])
     yield* Effect.sleep(recovered)
     const later = yield* conditions
     yield* must(
