@@ -118,6 +118,7 @@ pause_command = "/bin/sleep 100000"
 [crio.runtime]
 default_runtime = "${runtime}"
 cgroup_manager = "cgroupfs"
+enable_pod_events = true
 [crio.network]
 network_dir = "\${dir}/cni"
 plugin_dirs = ["/usr/lib/cni"]

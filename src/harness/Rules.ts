@@ -22,6 +22,7 @@ const pods = {
     "RemovePodSandbox succeeds, also repeated, also for a running pod and an id that is not known",
   "pod.remove.concurrent": "RemovePodSandbox succeeds beside other requests for the same pod",
   "pod.remove.gone": "a removed pod and its containers are listed no more",
+  "pod.update": "UpdatePodSandboxResources of a ready pod succeeds",
   "pod.state": "a pod is in the state that the requests left it in"
 } as const
 
@@ -51,6 +52,7 @@ const containers = {
   "container.exit.stable": "what is said of an exit never changes, also after a restart of the daemon",
   "container.times": "created_at ≤ started_at ≤ finished_at, each 0 until it happened; none ever changes",
   "container.state": "a container is in the state that the requests left it in",
+  "container.checkpoint.unknown": "CheckpointContainer of an id that is not known fails: NOT_FOUND, or UNIMPLEMENTED",
   "container.update": "UpdateContainerResources succeeds and is reflected in ContainerStatus.resources"
 } as const
 
@@ -73,6 +75,7 @@ const others = {
   "read.known": "lists and statuses of what exists never fail",
   "read.unknown": "PodSandboxStatus and ContainerStatus of what does not exist fail with NOT_FOUND",
   "read.filter": "a filter by id, state or label gives what has it, and nothing else",
+  "read.streamed": "StreamPodSandboxes and StreamContainers give what the lists give",
   "read.listed": "nothing is listed that nobody asked for",
   "read.stats": "statistics are of containers that run, and have times",
   "read.pod-stats":

@@ -204,7 +204,8 @@ export const finish = Effect.fn("finish")(function* (
   }
   const unknown = (found: ReadonlyArray<Difference>) =>
     found.filter(({ kind, text }) => !judge.knows(`host.${kind}`, text))
-  const keyOf = ({ kind, text }: Difference) => `${kind} ${text}`
+  // How much it has grown by is another number each time.
+  const keyOf = ({ kind, text }: Difference) => (kind === "descriptors" || kind === "memory" ? kind : `${kind} ${text}`)
   const look = Effect.map(readHostState(target), (now) => ({
     now,
     found: differences(baseline, now, target.profile.limits).filter((one) => !session.left.has(keyOf(one)))

@@ -4,7 +4,12 @@ import { Files } from "../linux/Files.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
 import { Processes, type ProcessIdentity, type ProcessInfo } from "../linux/Processes.ts"
 import { connect, type Cri, message } from "./Cri.ts"
-import { StatusRequest, UpdateContainerResourcesRequest, VersionRequest } from "../gen/runtime/v1/api.ts"
+import {
+  StatusRequest,
+  UpdateContainerResourcesRequest,
+  UpdatePodSandboxResourcesRequest,
+  VersionRequest
+} from "../gen/runtime/v1/api.ts"
 import { TargetError } from "./HarnessError.ts"
 import { childOf, type Holder, openHolder, pinnedNetwork } from "./internal/holder.ts"
 import { removeCgroups } from "./internal/ownCgroups.ts"
@@ -84,6 +89,11 @@ const optionalRpcs = (
     ["exec", cri.call("exec", { containerId, cmd: ["true"], tty: false, stdin: false, stdout: true, stderr: true })],
     ["attach", cri.call("attach", { containerId, tty: false, stdin: false, stdout: true, stderr: true })],
     ["portForward", cri.call("portForward", { podSandboxId: containerId, port: [80] })],
+    [
+      "updatePodSandboxResources",
+      cri.call("updatePodSandboxResources", message(UpdatePodSandboxResourcesRequest, { podSandboxId: containerId }))
+    ],
+    ["runtimeConfig", cri.call("runtimeConfig", {})],
     ["containerStats", cri.call("containerStats", { containerId })],
     ["podSandboxStats", cri.call("podSandboxStats", { podSandboxId: containerId })],
     ["listPodSandboxStats", cri.call("listPodSandboxStats", { filter: undefined })],

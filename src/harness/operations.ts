@@ -6,6 +6,7 @@ import { eventOperations } from "./operations/events.ts"
 import { execOperations } from "./operations/exec.ts"
 import { imageOperations } from "./operations/images.ts"
 import { logOperations } from "./operations/logs.ts"
+import { optionalOperations } from "./operations/optional.ts"
 import { podOperations } from "./operations/pods.ts"
 import { portForwardOperations } from "./operations/portForward.ts"
 import { processOperations } from "./operations/processes.ts"
@@ -29,7 +30,8 @@ export const allOperations: ReadonlyArray<Operation> = [
   ...eventOperations,
   ...imageOperations,
   ...readOperations,
-  ...statisticsOperations
+  ...statisticsOperations,
+  ...optionalOperations
 ]
 
 /** Without these nothing else has an object. */

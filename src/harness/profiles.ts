@@ -103,9 +103,14 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
       },
       {
         rule: "container.exit.oom",
-        matching: 'code (137 and reason "Error"|255 and reason "Unknown")',
+        matching: 'code 137 and reason "Error"',
+        reason: "that a container outgrew its memory is lost when its end is noticed first, or no daemon is there"
+      },
+      {
+        rule: "container.exit.oom",
+        matching: '255 and reason "Unknown"',
         after: "end",
-        reason: "that a container outgrew its memory while no daemon was there is lost"
+        reason: "the exit code of a container that ended while no daemon was there is lost"
       },
       {
         rule: "pod.stop.idempotent",

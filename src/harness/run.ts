@@ -2,7 +2,7 @@
 import { Clock, Effect } from "effect"
 import { VersionRequest } from "../gen/runtime/v1/api.ts"
 import type { LinuxError } from "../linux/LinuxError.ts"
-import { type Failure, writeFailure, writeReport } from "./Artifacts.ts"
+import { writeFailure, writeReport } from "./Artifacts.ts"
 import { message } from "./Cri.ts"
 import { TargetError } from "./HarnessError.ts"
 import type { Invariant, Operation, Services } from "./Operation.ts"
@@ -89,29 +89,35 @@ const runScoped = Effect.fnUntraced(function* (options: RunOptions) {
     if (violation === undefined) return
     yield* write(`seed ${seed}: ${violation.message}\n`)
     const directory = `failure-${tally.failures.length + 1}-${seed}`
+    const writeDown = Effect.fnUntraced(function* (smallest: Result) {
+      const details = smallest.violation?.details ?? violation.details
+      const scenario: ScenarioFile = {
+        version: 1,
+        profile: profile.name,
+        seed,
+        rule: violation.rule,
+        details,
+        steps: smallest.steps,
+        original: first.steps
+      }
+      yield* writeFailure(`${options.output}/${directory}`, { scenario, first, smallest })
+      return details
+    })
+    // Whoever loses patience while it is made smaller has it as it was found.
+    yield* writeDown(first)
     const smallest = yield* Effect.scoped(
       Effect.gen(function* () {
         const other = yield* makeRunner({ ...options, directory: `${options.directory}/shrink` })
         return yield* shrink(other, first, options.shrink, write)
       })
     )
-    const scenario: ScenarioFile = {
-      version: 1,
-      profile: profile.name,
-      seed,
-      rule: violation.rule,
-      details: smallest.violation?.details ?? violation.details,
-      steps: smallest.steps,
-      original: first.steps
-    }
-    const failure: Failure = { scenario, first, smallest }
-    yield* writeFailure(`${options.output}/${directory}`, failure)
+    const details = yield* writeDown(smallest)
     yield* write(
       `  replay: cricket harness replay ${options.output}/${directory}/scenario.json --profile ${options.profileSource ?? profile.name}\n`
     )
     tally.failures.push({
       rule: violation.rule,
-      details: scenario.details ?? violation.details,
+      details,
       seed,
       steps: smallest.steps.length,
       directory

@@ -190,11 +190,12 @@ const node: Operation = {
     ask: Effect.all([
       target.cri.call("version", message(VersionRequest)),
       target.cri.call("status", message(StatusRequest)),
-      target.cri.call("imageFsInfo", {})
+      target.cri.call("imageFsInfo", {}),
+      target.implements("runtimeConfig") ? target.cri.call("runtimeConfig", {}) : Effect.void
     ]),
     check: Effect.fnUntraced(function* (outcome) {
       if (outcome._tag === "Unknown") return
-      const says = () => `Version, Status and ImageFsInfo: ${describe(outcome)}`
+      const says = () => `Version, Status, ImageFsInfo, RuntimeConfig: ${describe(outcome)}`
       if (!(yield* judge.hold("read.status", answered(outcome), says))) return
       const [version, status] =
         valueOf<[{ [key: string]: string }, { status?: { conditions: ReadonlyArray<{ status: boolean }> } }, unknown]>(
