@@ -24,7 +24,7 @@ describe("faults that share a run", () => {
       every: 35,
       options: { kinds: ["crash"], when: ["before", "after"] }
     },
-    { title: "power losses that leave the same disk", every: 12, options: { kinds: ["power"], after: "cleanup" } }
+    { title: "power losses that leave the same disk", every: 8, options: { kinds: ["power"], after: "cleanup" } }
   ] satisfies ReadonlyArray<{ readonly title: string; readonly every: number; readonly options: PlanOptions }>) {
     it(`do the same: ${title}`, async () => {
       const { records } = await referenceOf({ make, ...options })
