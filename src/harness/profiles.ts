@@ -17,6 +17,8 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
     lasting: [...network, "/cricket-staging/[0-9a-f]+$", "/cricket/exec/exec-[0-9a-f]+$"],
     // The store binds it over itself before its first mount, as containers/storage does.
     lastingMounts: ["/overlay$"],
+    // What is read again and again stays open for up to a minute; that kubelet has removed a pod's cgroup shows then.
+    keptDescriptors: ["^/sys/fs/cgroup/.*/pod[^/]*/[^/]+$"],
     monitor: { program: "conmon", scope: "container" },
     images,
     capabilities: ["hostPorts", "sharedPid", "memoryLimits", "reload"]
