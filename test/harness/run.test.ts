@@ -48,7 +48,7 @@ const start = (fault: Fault, streamFault: StreamFault = "none") =>
         logDirectory: join(place, "logs"),
         compared: [],
         capabilities: ["memoryLimits"],
-        limits: { rpc: fault === "hangs" ? 0.4 : streamFault === "none" ? 5 : 1, settle: 0.7 }
+        limits: { rpc: fault === "hangs" || streamFault !== "none" ? 1 : 5, settle: 0.7 }
       })
     )
     return { place, profile, ...state }
