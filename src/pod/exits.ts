@@ -28,12 +28,18 @@ export const isAlive = Effect.fnUntraced(function* (identity: ProcessIdentity) {
 
 export const hasExited = (container: ContainerRecord): boolean => container.state._tag === "Exited"
 
-/** Without a PID namespace of its own a container's other processes outlive the first. */
-const endStragglers = ({ id, resources }: ContainerRecord) =>
-  Effect.forEach(resources, (row) => (row._tag === "Runtime" ? killCgroup(row.cgroup) : Effect.void)).pipe(
-    Effect.catch((error) => Effect.logWarning(`processes of the ended container ${id} are left: ${error.message}`)),
-    Effect.forkDetach({ startImmediately: true })
+/**
+ * Without a PID namespace of its own a container's other processes outlive the first. A daemon that died over this may
+ * have left them frozen.
+ */
+export const endStragglers = ({ id, resources }: ContainerRecord) =>
+  Effect.forEach(resources, (row) => (row._tag === "Runtime" ? killCgroup(row.cgroup) : Effect.void), {
+    discard: true
+  }).pipe(
+    Effect.catch((error) => Effect.logWarning(`processes of the ended container ${id} are left: ${error.message}`))
   )
+
+const inOwnTime = Effect.forkDetach({ startImmediately: true })
 
 /** What SIGKILL ends with: the kernel's, where memory has run out. */
 const killed = 137
@@ -88,7 +94,7 @@ export const recordExit = Effect.fn("recordExit")(function* (id: string) {
       message: ""
     })
     .pipe(
-      Effect.andThen(endStragglers(container)),
+      Effect.andThen(inOwnTime(endStragglers(container))),
       Effect.catchTag(["ContainerNotFound", "WrongState"], () => Effect.void)
     )
 })
@@ -129,7 +135,7 @@ export const settleExit = Effect.fn("settleExit")(function* (id: string) {
     reason: "Unknown",
     message: problem
   })
-  yield* endStragglers(lost)
+  yield* inOwnTime(endStragglers(lost))
 })
 
 /** Finds processes that have ended without a word from their monitors. */

@@ -9,7 +9,7 @@ import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { Events } from "./Events.ts"
-import { followExits, isAlive, settleExit } from "./exits.ts"
+import { endStragglers, followExits, isAlive, settleExit } from "./exits.ts"
 import { Jobs } from "./Jobs.ts"
 import { podNamespaces } from "./podPlan.ts"
 import type { PodRecord } from "./PodRecord.ts"
@@ -60,7 +60,8 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
   const settings = yield* PodSettings
   const { id, state } = container
   if (container.resizing !== undefined) yield* Effect.ignore(restoreLimits(id))
-  if (state._tag === "Exited" || state._tag === "Creating") return
+  if (state._tag === "Exited") return yield* endStragglers(container)
+  if (state._tag === "Creating") return
   if (container.bootId !== settings.bootId) {
     yield* pods.moveContainer(id, {
       _tag: "Exited",

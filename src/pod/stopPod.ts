@@ -1,5 +1,6 @@
 /** Stops a pod: its containers, then its network and namespaces. Files and name stay until it is removed. */
 import { Effect } from "effect"
+import { endStragglers } from "./exits.ts"
 import { containersOf, Pods } from "./Pods.ts"
 import type { Resource } from "./Resource.ts"
 import { Releases } from "./Releases.ts"
@@ -27,6 +28,8 @@ const stopping = Effect.fn("stopPod")(function* (id: string) {
         ),
     { concurrency: "unbounded", discard: true }
   )
+  // The process that holds their PID namespace ends when they all have.
+  yield* Effect.forEach(containersOf(yield* pods.snapshot, id), endStragglers, { discard: true })
   const { resources } = yield* pods.pod(id)
   yield* releases.release(
     id,
