@@ -170,7 +170,7 @@ describe("over a WebSocket", () => {
       openPair(client, "b", 81)
       client.data("data a", "hello")
       yield* said(client, "a", "HELLO")
-      assert.strictEqual(state.open, 2)
+      yield* Effect.promise(() => until("both are open", () => state.open === 2))
       tunnel.close()
       yield* Effect.promise(() => until("all are closed", () => state.open === 0))
       assert.strictEqual(tunnel.closeCode, 1000)
