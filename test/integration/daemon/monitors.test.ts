@@ -136,6 +136,8 @@ platform_runtime_paths = { "linux/riscv64" = "${watching}", "linux/s390x" = "${d
     let ended = false
     const running = daemon.client
       .execSync({ containerId, cmd: ["sleep", "3"], timeout: 20 })
+      // Its container may be stopped while it is still set up.
+      .catch(() => {})
       .finally(() => void (ended = true))
     let found: ReadonlyArray<string> = ["nowhere"]
     while (!ended && found.join() !== expected.join()) {
