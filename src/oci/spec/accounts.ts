@@ -86,40 +86,29 @@ const when =
     return one !== undefined && test(one) ? one : undefined
   }
 
-const first = <A>(found: ReadonlyArray<A>): A | undefined => found[0]
+const first = <A>(text: string, part: string, take: (line: string) => A | undefined): Effect.Effect<A | undefined> =>
+  Effect.map(linesWith(text, part, take, 1), ([one]) => one)
 
 /** The first with this id, which may have zeros before it. */
 export const accountById = (passwd: string, uid: number) =>
-  Effect.map(
-    linesWith(
-      passwd,
-      `${uid}:`,
-      when(accountOf, (one) => one.uid === uid),
-      1
-    ),
-    first
+  first(
+    passwd,
+    `${uid}:`,
+    when(accountOf, (one) => one.uid === uid)
   )
 
 export const accountNamed = (passwd: string, name: string) =>
-  Effect.map(
-    linesWith(
-      passwd,
-      `${name}:`,
-      when(accountOf, (one) => one.name === name),
-      1
-    ),
-    first
+  first(
+    passwd,
+    `${name}:`,
+    when(accountOf, (one) => one.name === name)
   )
 
 export const groupNamed = (group: string, name: string) =>
-  Effect.map(
-    linesWith(
-      group,
-      `${name}:`,
-      when(groupOf, (one) => one.name === name),
-      1
-    ),
-    first
+  first(
+    group,
+    `${name}:`,
+    when(groupOf, (one) => one.name === name)
   )
 
 /** The kernel's limit of groups of a process (NGROUPS_MAX). */
