@@ -193,6 +193,14 @@ export class Cgroup extends SelfMakingDirectory {
           () => `${this.values.get(name) ?? "0"}\n`,
           (value) => this.values.set(name, value.trim())
         )
+      case "freezer.state":
+        return file(
+          () => `${this.values.get(name) ?? "THAWED"}\n`,
+          (value) => {
+            this.values.set(name, value.trim())
+            this.endKilled()
+          }
+        )
       case "cgroup.subtree_control":
         return file(
           () => `${this.values.get(name) ?? ""}\n`,
@@ -206,6 +214,19 @@ export class Cgroup extends SelfMakingDirectory {
           () => this.values.get(name) ?? initial,
           (value) => this.values.set(name, value.endsWith("\n") ? value : `${value}\n`)
         )
+      }
+    }
+  }
+
+  /** v1: its own state, or one above it. */
+  get frozen(): boolean {
+    return this.values.get("freezer.state") === "FROZEN" || this.above?.frozen === true
+  }
+
+  private endKilled(): void {
+    for (const cgroup of this.everything()) {
+      for (const process of cgroup.processes) {
+        if (process.killed && !process.frozen) this.table().signal(process, 9)
       }
     }
   }

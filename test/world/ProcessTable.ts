@@ -75,6 +75,8 @@ export class Process {
   /** True for the first process of a PID namespace: signals without a handler do nothing to it, but for SIGKILL. */
   namespaceInit = false
   readonly ended = new Set<() => void>()
+  /** A signal that ends it when it is thawed. */
+  killed = false
 
   constructor(pid: number, startTime: number, options: ProcessOptions) {
     this.pid = pid
@@ -101,6 +103,10 @@ export class Process {
   }
   get identity(): ProcessIdentity {
     return { pid: this.pid, startTime: this.startTime }
+  }
+  /** By the freezer of v1, in which nothing ends before it is thawed; that of v2 lets SIGKILL through. */
+  get frozen(): boolean {
+    return this.cgroups.get("freezer")?.frozen === true
   }
   get command(): string {
     return (this.path.split("/").pop() ?? "").slice(0, 15)
@@ -171,7 +177,8 @@ export class ProcessTable {
     if (process.owner.dead) return true
     if (signal === 0 || process === this.init) return true
     if (signal === signals.KILL) {
-      this.end(process, { code: null, signal })
+      if (process.frozen) process.killed = true
+      else this.end(process, { code: null, signal })
       return true
     }
     const handler = process.handlers.get(signal)
@@ -190,11 +197,22 @@ export class ProcessTable {
     process.fds.clear()
     for (const cgroup of process.cgroups.values()) cgroup.processes.delete(process)
     if (!process.namespaceInit) return this.finish(process, status)
+    for (const other of this.othersInNamespace(process)) this.signal(other, 9)
+    this.finishLast(process, status)
+  }
+
+  private othersInNamespace(process: Process): ReadonlyArray<Process> {
     const pidNamespace = process.namespaces.get("pid")
-    for (const other of this.all.values()) {
-      if (other !== process && other.namespaces.get("pid") === pidNamespace) this.signal(other, 9)
-    }
-    this.engine.at(this.init.owner, this.engine.nowUs + namespaceEndsAfterUs, () => this.finish(process, status))
+    return [...this.all.values()].filter(
+      (other) => other !== process && other.exit === undefined && other.namespaces.get("pid") === pidNamespace
+    )
+  }
+
+  private finishLast(process: Process, status: ExitStatus): void {
+    this.engine.at(this.init.owner, this.engine.nowUs + namespaceEndsAfterUs, () => {
+      if (this.othersInNamespace(process).length > 0) this.finishLast(process, status)
+      else this.finish(process, status)
+    })
   }
 
   private finish(process: Process, status: ExitStatus): void {

@@ -25,6 +25,8 @@ export interface PlanOptions {
   readonly after?: "cleanup" | "retry"
   /** Only points of these steps. */
   readonly steps?: ReadonlyArray<string>
+  /** Only points that are such calls. */
+  readonly only?: (call: CallRecord) => boolean
 }
 
 /** A run, and the steps of all planned faults for which it stands; `alike`: those that are not its own. */
@@ -80,6 +82,7 @@ export const plannedRuns = (records: ReadonlyArray<CallRecord>, options: PlanOpt
   const runs = new Map<string, { plan: FaultPlan; steps: Array<string>; alike: Array<FaultPlan> }>()
   for (const [index, call] of records.entries()) {
     if (options.steps !== undefined && !options.steps.includes(call.step)) continue
+    if (options.only?.(call) === false) continue
     for (const fault of faultsOf(call, kinds, options.when ?? ["before"])) {
       const key = sameness(call, records[index + 1], fault, options.after === "cleanup")
       const known = runs.get(key)

@@ -29,6 +29,8 @@ import {
   RunPodSandboxRequest,
   ContainerConfig,
   LinuxContainerResources,
+  LinuxContainerConfig,
+  LinuxContainerSecurityContext,
   LinuxPodSandboxConfig,
   LinuxSandboxSecurityContext,
   StopContainerRequest,
@@ -42,6 +44,15 @@ const { runtime, image } = handlers
 
 const ids = [{ hostId: 70_000, containerId: 0, length: 65_536 }]
 
+/** A container in the PID namespace of its pod. */
+const sharing: LinuxContainerConfig = {
+  ...blank(LinuxContainerConfig),
+  securityContext: {
+    ...blank(LinuxContainerSecurityContext),
+    namespaceOptions: { ...blank(NamespaceOption), pid: NamespaceMode.POD }
+  }
+}
+
 export interface PodShape {
   readonly imageName: string
   readonly args: ReadonlyArray<string>
@@ -54,6 +65,8 @@ export interface PodShape {
   readonly stdin?: boolean
   /** A cgroup that is there before the pod and stays. */
   readonly cgroupParent?: string
+  /** The pod's containers share a PID namespace. */
+  readonly sharesProcesses?: boolean
 }
 
 export class Kubelet {
@@ -73,11 +86,11 @@ export class Kubelet {
   }
 
   get podConfig(): PodSandboxConfig {
-    const { hostPort, cgroupParent, mappedVolume } = this.shape
+    const { hostPort, cgroupParent, mappedVolume, sharesProcesses } = this.shape
     const namespaceOptions: NamespaceOption = {
       ...blank(NamespaceOption),
-      pid: NamespaceMode.CONTAINER,
-      usernsOptions: { mode: NamespaceMode.POD, uids: ids, gids: ids }
+      pid: sharesProcesses === true ? NamespaceMode.POD : NamespaceMode.CONTAINER,
+      usernsOptions: mappedVolume === undefined ? undefined : { mode: NamespaceMode.POD, uids: ids, gids: ids }
     }
     const securityContext = { ...blank(LinuxSandboxSecurityContext), namespaceOptions }
     return {
@@ -90,7 +103,7 @@ export class Kubelet {
       linux: {
         ...blank(LinuxPodSandboxConfig),
         cgroupParent: cgroupParent ?? "",
-        ...(mappedVolume === undefined ? {} : { securityContext })
+        ...(mappedVolume === undefined && sharesProcesses !== true ? {} : { securityContext })
       }
     }
   }
@@ -103,7 +116,8 @@ export class Kubelet {
       command: [...this.shape.args],
       logPath: `app/${this.containerAttempt}.log`,
       stdin: this.shape.stdin ?? false,
-      mounts: [...this.imageMounts, ...this.mappedMounts]
+      mounts: [...this.imageMounts, ...this.mappedMounts],
+      ...(this.shape.sharesProcesses === true ? { linux: sharing } : {})
     }
   }
 

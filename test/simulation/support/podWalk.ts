@@ -69,6 +69,9 @@ export const whileRunning: ReadonlyArray<RegExp> = [
   /^(directory|file) \/var\/lib\/containers\/storage\/overlay\/cricket-staging\/[0-9a-f]{32}(\/lock)?$/
 ]
 
+/** Of pods whose containers share a PID namespace. */
+const pause = { pause_image: imageName, pause_command: "sleep 100000" }
+
 const inPod = { monitor_cgroup: "pod", monitor_exec_cgroup: "container" } as const
 const monitorsInPod = { crun: inPod, runc: inPod }
 
@@ -174,6 +177,7 @@ export const podWalk =
     return {
       world: (seed) => (world = makeHost({ ...options.world, ...(seed === undefined ? {} : { seed }) })),
       daemon: makeDaemon({
+        image: pause,
         runtime: {
           default_runtime: options.handler ?? "crun",
           cgroup_manager: "cgroupfs",
