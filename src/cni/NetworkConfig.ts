@@ -1,6 +1,7 @@
 /** The network that new pods get: chosen from the configuration directory, watched, probed, never read on request. */
-import { Cause, Context, Effect, Layer, Ref, Result, Semaphore, Stream } from "effect"
+import { Context, Effect, Layer, Ref, Result, Semaphore, Stream } from "effect"
 import { Files } from "../linux/Files.ts"
+import { keepRunning } from "../linux/keepRunning.ts"
 import { isGone } from "../linux/LinuxError.ts"
 import { monotonicMs } from "../linux/monotonicMs.ts"
 import type { Processes } from "../linux/Processes.ts"
@@ -142,8 +143,8 @@ const make = Effect.fnUntraced(function* (options: NetworkConfigOptions) {
     Effect.ignore,
     Effect.andThen(Effect.sleep("2 seconds"))
   )
-  yield* keepRunning("rescan of the CNI configuration", ticks)
-  yield* keepRunning("watch of the CNI configuration", watch)
+  yield* keepRunning("the rescan of the CNI configuration", ticks)
+  yield* keepRunning("the watch of the CNI configuration", watch)
   return NetworkConfig.of({ current: Ref.get(state), status, rescan })
 })
 
@@ -182,11 +183,3 @@ const report = (before: NetworkState, after: NetworkState) =>
       yield* Effect.logInfo(`pod network is ${after.network.name}, CNI ${after.network.version}`)
     }
   })
-
-const keepRunning = <E, R>(name: string, step: Effect.Effect<void, E, R>) =>
-  Effect.forever(step).pipe(
-    Effect.tapCause((cause) =>
-      Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError(`${name} stopped`, cause)
-    ),
-    Effect.forkScoped({ startImmediately: true })
-  )

@@ -3,6 +3,7 @@ import { Clock, Duration, Effect, Option, Schedule, Stream } from "effect"
 import { Cgroups } from "../cgroup/Cgroups.ts"
 import { Conmon } from "../conmon/Conmon.ts"
 import { Files } from "../linux/Files.ts"
+import { keepRunning } from "../linux/keepRunning.ts"
 import { hasEnded, Processes, type ProcessIdentity } from "../linux/Processes.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { exitReason } from "./ContainerState.ts"
@@ -153,7 +154,7 @@ const sweep = Effect.gen(function* () {
   yield* Effect.forEach(ended, settle, { concurrency: "unbounded", discard: true })
 })
 
-/** Both run for ever. */
+/** In the background, for as long as the scope lives. */
 export const followExits = Effect.gen(function* () {
   const conmon = yield* Conmon
   const files = yield* Files
@@ -173,6 +174,6 @@ export const followExits = Effect.gen(function* () {
       )
     )
   )
-  const look = Effect.andThen(Effect.sleep(sweepInterval), sweep.pipe(logging("the look at containers' processes")))
-  yield* Effect.all([watch, Effect.forever(look)], { concurrency: 2, discard: true })
+  yield* keepRunning("the watch for exits", watch)
+  yield* keepRunning("the look at containers' processes", Effect.andThen(Effect.sleep(sweepInterval), sweep))
 })

@@ -7,6 +7,7 @@ import { Deferred, Effect, Latch } from "effect"
 import { posix } from "node:path"
 import { isTemporaryName, writeFileAtomic } from "../linux/atomicWrite.ts"
 import { Files } from "../linux/Files.ts"
+import { keepRunning } from "../linux/keepRunning.ts"
 import { isGone, type LinuxError } from "../linux/LinuxError.ts"
 
 /** Texts of one record, newest first, each with its file. */
@@ -89,10 +90,10 @@ export const makeRecordFiles = Effect.fnUntraced(function* (places: {
     yield* Effect.sleep(delay)
     yield* work.close
     yield* bringAllToDisk.pipe(
+      Effect.onError(() => work.open),
       Effect.catch((error) =>
         Effect.logWarning(`records do not reach the disk, tried again: ${error.message}`).pipe(
-          Effect.andThen(Effect.sleep(delayAfterFailure)),
-          Effect.andThen(work.open)
+          Effect.andThen(Effect.sleep(delayAfterFailure))
         )
       )
     )
@@ -100,7 +101,7 @@ export const makeRecordFiles = Effect.fnUntraced(function* (places: {
   yield* Effect.addFinalizer(() =>
     Effect.catch(bringAllToDisk, (error) => Effect.logWarning(`records did not reach the disk: ${error.message}`))
   )
-  yield* Effect.forkScoped(Effect.forever(behind), { startImmediately: true })
+  yield* keepRunning("the way of records to the disk", behind)
 
   const follow = (id: string, text: string) =>
     Effect.suspend(() => {

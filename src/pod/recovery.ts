@@ -9,7 +9,7 @@ import { OciRuntime } from "../oci/OciRuntime.ts"
 import { RuntimeHandlers } from "../oci/RuntimeHandlers.ts"
 import type { ContainerRecord } from "./ContainerRecord.ts"
 import { Events } from "./Events.ts"
-import { endStragglers, followExits, isAlive, settleExit } from "./exits.ts"
+import { endStragglers, followExits, hasExited, isAlive, settleExit } from "./exits.ts"
 import { Jobs } from "./Jobs.ts"
 import { podNamespaces } from "./podPlan.ts"
 import type { PodRecord } from "./PodRecord.ts"
@@ -60,8 +60,7 @@ const reconcileContainer = Effect.fn("reconcileContainer")(function* (container:
   const settings = yield* PodSettings
   const { id, state } = container
   if (container.resizing !== undefined) yield* Effect.ignore(restoreLimits(id))
-  if (state._tag === "Exited") return yield* endStragglers(container)
-  if (state._tag === "Creating") return
+  if (state._tag === "Exited" || state._tag === "Creating") return
   if (container.bootId !== settings.bootId) {
     yield* pods.moveContainer(id, {
       _tag: "Exited",
@@ -127,7 +126,7 @@ export const recover = Effect.gen(function* () {
   )
   const found = yield* records.loadAll
   yield* pods.adopt(found.pods, found.containers)
-  yield* inBackground("the watch for exits", followExits)
+  yield* followExits
   yield* Effect.forEach(found.damaged, (record) => inBackground(`salvage of ${record.id}`, salvage(record)))
 
   for (const { id, release } of yield* strayLayers(found)) yield* inBackground(`removal of layer ${id}`, release)
@@ -143,6 +142,8 @@ export const recover = Effect.gen(function* () {
   yield* Effect.forEach(found.containers, (one) => tolerating(one.id, takeOver(one)), limits)
   yield* Effect.forEach(found.pods, (one) => tolerating(one.id, reconcilePod(one)), limits)
   yield* (yield* Events).recovered
+  const ended = found.containers.filter(hasExited)
+  yield* inBackground("the end of what ended containers have left", Effect.forEach(ended, endStragglers, limits))
   yield* inBackground("the removal of attachments without a pod", collectNetworks)
   yield* Effect.logInfo(
     `recovered ${found.pods.length} pods and ${found.containers.length} containers, ${found.damaged.length} damaged records`

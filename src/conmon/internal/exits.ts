@@ -1,6 +1,7 @@
 /** Exit files: how conmon tells that a container has ended, also when nobody was listening. */
 import { Effect, Option, Queue, Stream } from "effect"
 import type { FileStat, Files } from "../../linux/Files.ts"
+import { keepRunning } from "../../linux/keepRunning.ts"
 import { isGone } from "../../linux/LinuxError.ts"
 import { because, ConmonError } from "../ConmonError.ts"
 import type { ContainerExit, ExitFiles } from "../MonitoredContainer.ts"
@@ -37,7 +38,7 @@ export const watchExits = (files: Files["Service"], directory: string): Stream.S
         Effect.andThen(Effect.sleep("1 second"))
       )
       // Armed before the first scan, so that no exit falls between the two.
-      yield* Effect.forkScoped(Effect.forever(watch), { startImmediately: true })
+      yield* keepRunning("the watch of the exit directory", watch)
       return yield* Effect.forever(Effect.andThen(rescan, Effect.sleep(rescanInterval)))
     })
   )
