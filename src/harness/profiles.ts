@@ -184,6 +184,12 @@ export const builtInProfiles: Readonly<Record<string, Readonly<Record<string, un
         reason: "a container whose creation or start a killed daemon has interrupted is in state UNKNOWN"
       },
       {
+        rule: "read.whole",
+        matching: "container \\w+ without state$",
+        after: "kill",
+        reason: "a container whose creation or start a killed daemon has interrupted is in state UNKNOWN"
+      },
+      {
         rule: "container.state",
         matching: "is listed as created, and its status is (running|exited)",
         after: "cancel",

@@ -27,28 +27,53 @@ import { answered, describe, numberOf, type Operation, type Site, valueOf } from
 const isOwn = ({ target, model }: Site, labels: Readonly<Record<string, string>> | undefined) =>
   target.profile.namespaces === "private" || labels?.["harness/pod"]?.startsWith(model.prefix) === true
 
-const partsOfPod = ({ id, metadata, createdAt, labels }: PodSandbox): boolean =>
-  id !== "" && metadata?.name !== "" && metadata?.uid !== "" && createdAt > 0n && labels["harness/pod"] !== undefined
+/** What every answer has to tell, by its field, and whether this one does. */
+type Parts = Readonly<Record<string, boolean>>
 
-const partsOfContainer = ({ id, podSandboxId, metadata, createdAt, image, imageRef, labels, state }: Container) =>
-  id !== "" &&
-  podSandboxId !== "" &&
-  (metadata?.name ?? "") !== "" &&
-  createdAt > 0n &&
-  (image?.image ?? "") !== "" &&
-  imageRef !== "" &&
-  labels["harness/container"] !== undefined &&
-  state !== ContainerState.CONTAINER_UNKNOWN
+const partsOfPod = ({ id, metadata, createdAt, labels }: PodSandbox): Parts => ({
+  id: id !== "",
+  "metadata.name": (metadata?.name ?? "") !== "",
+  "metadata.uid": (metadata?.uid ?? "") !== "",
+  created_at: createdAt > 0n,
+  labels: labels["harness/pod"] !== undefined
+})
 
-const partsOfStats = ({ attributes }: ContainerStats | PodSandboxStats) =>
-  (attributes?.id ?? "") !== "" && (attributes?.metadata?.name ?? "") !== ""
+const partsOfContainer = ({
+  id,
+  podSandboxId,
+  metadata,
+  createdAt,
+  image,
+  imageRef,
+  labels,
+  state
+}: Container): Parts => ({
+  id: id !== "",
+  pod_sandbox_id: podSandboxId !== "",
+  "metadata.name": (metadata?.name ?? "") !== "",
+  created_at: createdAt > 0n,
+  image: (image?.image ?? "") !== "",
+  image_ref: imageRef !== "",
+  labels: labels["harness/container"] !== undefined,
+  state: state !== ContainerState.CONTAINER_UNKNOWN
+})
 
-/** The first that lacks something, as it came. */
-const incomplete = <A>(all: ReadonlyArray<A>, isWhole: (one: A) => boolean): string | undefined => {
-  const found = all.find((one) => !isWhole(one))
-  return found === undefined
-    ? undefined
-    : JSON.stringify(found, (_, value) => (typeof value === "bigint" ? value.toString() : value)).slice(0, 400)
+const partsOfStats = ({ attributes }: ContainerStats | PodSandboxStats): Parts => ({
+  "attributes.id": (attributes?.id ?? "") !== "",
+  "attributes.metadata.name": (attributes?.metadata?.name ?? "") !== ""
+})
+
+/** The first that lacks something, and what that is. */
+const incomplete = <A>(
+  all: ReadonlyArray<A>,
+  idOf: (one: A) => string | undefined,
+  partsOf: (one: A) => Parts
+): string | undefined => {
+  for (const one of all) {
+    const lacking = Object.entries(partsOf(one)).flatMap(([field, isThere]) => (isThere ? [] : [field]))
+    if (lacking.length > 0) return `${idOf(one)} without ${lacking.join(", ")}`
+  }
+  return undefined
 }
 
 interface Listed {
@@ -99,14 +124,17 @@ const lists: Operation = {
         const found =
           incomplete(
             pods.filter(({ labels }) => isOwn(site, labels)),
+            ({ id }) => `pod ${id}`,
             partsOfPod
           ) ??
           incomplete(
             containers.filter(({ labels }) => isOwn(site, labels)),
+            ({ id }) => `container ${id}`,
             partsOfContainer
           ) ??
           incomplete(
             [...stats, ...podStats].filter(({ attributes }) => isOwn(site, attributes?.labels)),
+            ({ attributes }) => `statistics of ${attributes?.id}`,
             partsOfStats
           )
         yield* judge.hold("read.whole", found === undefined, () => `${label} have ${found}`)
