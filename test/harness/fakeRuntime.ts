@@ -45,7 +45,7 @@ export type Fault =
   | "stop-pod"
   /** The start of a container is read anew each time. */
   | "start-time"
-  /** Never answers RemoveContainer of one that runs. */
+  /** Never answers RemoveContainer of one that was started: whether it still runs would be a matter of milliseconds. */
   | "hangs"
   /** The reason of a container that outgrew its memory is any other's. */
   | "no-oom"
@@ -288,7 +288,7 @@ export const startFakeRuntime = async (socket: string, fault: Fault, streamFault
     removeContainer: ({ containerId }: { containerId: string }) => {
       const container = containers.get(containerId)
       if (container === undefined) return {}
-      if (fault === "hangs" && container.state === ContainerState.CONTAINER_RUNNING) return new Promise(() => {})
+      if (fault === "hangs" && container.state !== ContainerState.CONTAINER_CREATED) return new Promise(() => {})
       drop(container)
       return {}
     },
